@@ -7,7 +7,7 @@ ground is an object; its colour, shape and pose are those whose rendering comes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +19,8 @@ from data.world.shapes import signed_distance
 from data.world.vocabulary import COLOURS, GROUNDS, OUTLINE, SHAPES, SIZE, STYLES
 
 _PATCH = 8
-_NEAR = 34.0  # RGB distance within which a pixel passes for ground
+# RGB distance within which a pixel passes for ground; a sketch's fills are pale.
+_NEAR = {"photo": 36.0, "sketch": 17.0, "mosaic": 36.0, "watercolour": 26.0}
 _SMALLEST = 45  # pixels; a smaller patch of non-ground is a fleck, not an object
 _SHAPE_ANGLES = {"circle": 1, "ring": 1, "square": 9, "triangle": 12, "star": 8}
 _PERIOD = {
@@ -86,17 +87,15 @@ def _classes() -> list[tuple[str, str, np.ndarray, np.ndarray, float, np.ndarray
     slack = np.diag(np.array([9.0, 9.0, 9.0, 5.0, 2.5, 2.5, 3.0]) ** 2)
     for style in STYLES:
         for ground in GROUNDS:
+            empty = Scene(ground, (), style, pan=(0.37, 0.61))  # every sub-pixel phase
             frames = np.concatenate(
-                [
-                    render_frames(Scene(ground, (), style, ground_seed=7919 * k + 17), [0])
-                    for k in range(8)
-                ]
+                [render_frames(replace(empty, ground_seed=7919 * k + 17), [k]) for k in range(8)]
             )
             features = np.concatenate([_patches(frame) for frame in frames])
             covariance = np.cov(features.T) + slack
             pixels = frames.reshape(-1, 3)
-            cells, counts = np.unique(pixels // 16, axis=0, return_counts=True)
-            palette = cells[counts > 0.0015 * len(pixels)] * 16.0 + 8
+            cells, counts = np.unique(pixels // 12, axis=0, return_counts=True)
+            palette = cells[counts > 0.0002 * len(pixels)] * 12.0 + 6
             classes.append(
                 (
                     style,
@@ -189,7 +188,7 @@ def _fit(frame: np.ndarray, style: str, blob: np.ndarray) -> Found:
                     best = (float(error[index]), index, shape, distance)
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     error, index, shape, distance = best
-    inner = distance < -rim - 1
+    inner = distance < -rim - (2 if style == "sketch" else 1)
     if inner.sum() >= 8:  # the fill's own pixels decide the colour, not its rim
         index = int(((fills - np.median(pixels[inner], axis=0)) ** 2).sum(1).argmin())
     return Found(list(COLOURS)[index], shape, box, float(np.sqrt(max(error, 0) / pixels.size)))
@@ -203,9 +202,10 @@ def analyse(frame: np.ndarray, most: int = 2) -> Reading:
         )
     style, ground, palette = _ground(frame)
     colours = frame.reshape(-1, 1, 3).astype(float) - palette
-    far = (np.sqrt((colours**2).sum(-1)).min(axis=1) > _NEAR).reshape(SIZE, SIZE)
-    far = ndimage.binary_opening(ndimage.binary_closing(np.pad(far, 3)), iterations=1)[3:-3, 3:-3]
-    filled = ndimage.binary_fill_holes(far)
+    far = (np.sqrt((colours**2).sum(-1)).min(axis=1) > _NEAR[style]).reshape(SIZE, SIZE)
+    # A thin rim may be all that shows (white on snow): fill what it encloses before thin lines go.
+    far = ndimage.binary_closing(np.pad(far, 3))[3:-3, 3:-3]
+    filled = ndimage.binary_opening(ndimage.binary_fill_holes(far), iterations=2)
     labels, count = ndimage.label(filled)
     sizes = ndimage.sum_labels(filled, labels, np.arange(1, count + 1))
     order = [int(k) + 1 for k in np.argsort(-sizes) if sizes[k] >= _SMALLEST][:most]

@@ -1,0 +1,52 @@
+"""What a dataset's loader must give: cheap outlines of its clips, and the clips themselves."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data.clip import Clip
+
+
+@dataclass(frozen=True)
+class EditSummary:
+    """An edit without its frames."""
+
+    kind: str
+    prompt: str
+    words: tuple[tuple[str, str], ...]
+    has_oracle: bool
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a manifest alone says of a clip: no frame is rendered or decoded for it."""
+
+    prompt: str
+    entry: str  # digest of everything in the manifest (and in source files) that makes the clip
+    edits: dict[str, EditSummary] = field(default_factory=dict)
+
+
+class Source(ABC):
+    """Builds the clips of one manifest. Construction reads and validates the manifest only."""
+
+    def __init__(self, name: str, manifest: Path) -> None:
+        self.name, self.manifest = name, manifest
+
+    @property
+    @abstractmethod
+    def clip_ids(self) -> tuple[str, ...]:
+        """Clip names in the manifest's order."""
+
+    @abstractmethod
+    def outline(self, clip_id: str) -> Outline:
+        """Prompt, edits and entry digest of a clip."""
+
+    @abstractmethod
+    def verify(self, clip_id: str) -> None:
+        """Raise UserError where a clip's source files are missing or not the expected ones."""
+
+    @abstractmethod
+    def build(self, clip_id: str) -> Clip:
+        """Render or decode a clip with its truth and all its edits."""
