@@ -15,6 +15,8 @@ from data.errors import UserError
 # Exact conversion, so that every processor and build of the library yields the same RGB bytes.
 _SCALE = "bitexact+accurate_rnd+full_chroma_int+full_chroma_inp"
 
+_SLACK = 2  # frames that edit lists and rounded durations may promise too many
+
 
 def read_image(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 of an image file, upright, transparent parts over white.
@@ -68,6 +70,9 @@ class VideoReader:
             self._container.close()
             raise self._unreadable("it has no video stream")
         self._stream = self._container.streams.video[0]
+        if self._stream.format is None:
+            self._container.close()
+            raise self._unreadable("its header is incomplete: the file is truncated or damaged")
         self.fps = float(self._stream.average_rate or 0) or 25.0
         self.decoded = 0
 
@@ -76,6 +81,17 @@ class VideoReader:
             f"{self.path}: not a video that can be decoded ({why}). "
             "Give an MP4, WebM or AVI file, a folder of frames, or an image."
         )
+
+    def _promised(self) -> int:
+        """Number of frames that the header says there are; 0 where it does not say."""
+        stream, container = self._stream, self._container
+        if stream.frames:
+            return stream.frames
+        if stream.duration and stream.time_base:
+            return int(stream.duration * stream.time_base * self.fps)
+        if container.duration and len(container.streams) == 1:
+            return int(container.duration / av.time_base * self.fps)
+        return 0
 
     def _to_rgb(self) -> av.filter.Graph:
         graph = av.filter.Graph()
@@ -93,7 +109,7 @@ class VideoReader:
 
         Raises UserError where decoding breaks or the file ends before its header says.
         """
-        graph, next_wanted = self._to_rgb(), next(wanted, None)
+        graph, next_wanted, promised = self._to_rgb(), next(wanted, None), self._promised()
         try:
             for index, frame in enumerate(self._container.decode(self._stream)):
                 self.decoded = index + 1
@@ -110,8 +126,8 @@ class VideoReader:
             ) from None
         finally:
             self._container.close()
-        if self.decoded < self._stream.frames:
+        if self.decoded < promised - _SLACK:
             raise UserError(
-                f"{self.path}: {self.decoded} frames decoded of the {self._stream.frames} that its "
-                "header promises: the file is truncated. Fetch it again."
+                f"{self.path}: {self.decoded} frames decoded of the {promised} that its header "
+                "promises: the file is truncated. Fetch it again."
             )

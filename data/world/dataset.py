@@ -49,7 +49,7 @@ class SceneEntry(Strict):
     """A scene as a manifest writes it."""
 
     ground: str
-    objects: tuple[ObjectEntry, ...] = Field(min_length=1, max_length=2)
+    objects: tuple[ObjectEntry, ...]
     style: str = "photo"
     motion: str | None = None
     ground_seed: int = Field(default=0, ge=0)
@@ -57,6 +57,12 @@ class SceneEntry(Strict):
     n_frames: int = Field(default=16, ge=1)
 
     _names = field_validator("ground", "style", "motion")(_known)
+
+    @model_validator(mode="after")
+    def _one_or_two(self) -> SceneEntry:
+        if len(self.objects) not in (1, 2):
+            raise ValueError(f"a scene has one or two objects, {len(self.objects)} given")
+        return self
 
     def scene(self) -> Scene:
         """The scene to render."""

@@ -1,0 +1,49 @@
+# snakemake -j N <experiment>: run experiments/<experiment>.yaml to a report.
+# The package experiments/ works out what an experiment is made of; the rules say which command
+# makes which file. Files are named by what went into them, so timestamps never decide.
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+from experiments.snake import Wanted
+from experiments.store import Store
+
+min_version("9.0")
+
+# `--config retry=true` runs failed cells again.
+WANTED = Wanted(
+    Path("experiments"),
+    Store("results"),
+    retry=workflow.is_main_process and bool(config.get("retry")),
+)
+
+
+wildcard_constraints:
+    digest="[0-9a-f]{16}",
+    experiment="[^/]+",
+    unknown="[^/.]+",
+
+
+localrules:
+    help,
+
+
+# A call without a target lists the experiments.
+rule help:
+    log:
+        "results/logs/help.log",
+    conda:
+        "environment.yml"
+    params:
+        python=sys.executable,
+    shell:
+        "{params.python} -m experiments --folder experiments list 2> {log}"
+        " && echo 'run one with: snakemake -j N <experiment>'"
+
+
+include: "experiments/rules/data.smk"
+include: "experiments/rules/run.smk"
+include: "experiments/rules/show.smk"
+include: "experiments/rules/models.smk"
+include: "experiments/rules/targets.smk"

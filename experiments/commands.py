@@ -1,0 +1,195 @@
+"""The commands of ``python -m experiments``: people use the first few, Snakemake the others."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from data.errors import UserError
+from experiments.atomic import write_sealed
+from experiments.catalogue import Catalogue
+from experiments.code_digest import PROJECT
+from experiments.estimate import Overview, estimate
+from experiments.planner import Plan, make_plan
+from experiments.store import OK, Store
+from experiments.targets import Targets, targets_of
+from experiments.validate import check, experiment_path
+
+EVERY = 10.0  # seconds between two lines of overall progress
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where experiments are, what they may name, and where results go."""
+
+    catalogue: Catalogue
+    folder: Path = PROJECT / "experiments"
+    store: Store = field(default_factory=Store)
+
+    def path(self, name: str) -> Path:
+        """An experiment's file, by name or path."""
+        return experiment_path(name, self.folder)
+
+    def plan(self, name: str) -> Plan:
+        """An experiment ready to run."""
+        return make_plan(self.path(name), self.catalogue)
+
+    def targets(self, name: str) -> Targets:
+        """What Snakemake asks for."""
+        return targets_of(self.plan(name), self.store, self.catalogue)
+
+
+def list_experiments(desk: Desk) -> int:
+    """Name and title of every experiment."""
+    for path in sorted(desk.folder.glob("*.yaml")):
+        try:
+            title = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("title", "")
+        except (yaml.YAMLError, AttributeError, UnicodeDecodeError):
+            title = f"not readable: try python -m experiments validate {path.stem}"
+        print(f"{path.stem:24} {title}")
+    return 0
+
+
+def validate(desk: Desk, names: list[str]) -> int:
+    """Check files and say what they ask for; every problem of every file is reported."""
+    problems = []
+    for name in names:
+        try:
+            checked = check(desk.path(name), desk.catalogue)
+            print(f"{checked.path}: valid, {len(checked.requests)} rows")
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+    return 0
+
+
+def show_plan(desk: Desk, name: str) -> int:
+    """Print what a run will take."""
+    plan = desk.plan(name)
+    print("\n".join(estimate(plan, desk.store).lines(plan.name)))
+    return 0
+
+
+def run_shard(
+    desk: Desk, name: str, shard_id: str, *, device: str, threads: int, workers: int
+) -> int:
+    """Run one shard; failures of cells are rows, not errors."""
+    from experiments.runner import ShardRunner, Tally
+
+    plan = desk.plan(name)
+    shard = plan.shard(shard_id)
+    if shard is None:
+        raise UserError(_changed(f"shard {shard_id}", name))
+    # Controls run no network, so torch is not loaded for them.
+    networks = any(cell.backbone for cell in shard.cells)
+    device = prepare_torch(device, threads) if networks else "cpu"
+    overview = Overview(plan, shard, desk.store, workers)
+    start, printed = time.monotonic(), 0.0
+    already = {cell.id for cell in shard.cells if desk.store.settled(cell.id)}
+
+    def after_cell(tally: Tally) -> None:
+        nonlocal printed
+        now = time.monotonic()
+        if now - printed > EVERY:
+            printed = now
+            print(overview.line(now - start, set(tally.statuses) - already), flush=True)
+
+    runner = ShardRunner(plan, shard, desk.store, desk.catalogue, device, threads, after_cell)
+    tally = runner.run()
+    print(overview.line(time.monotonic() - start, set(tally.statuses) - already), flush=True)
+    return 0
+
+
+def prepare_torch(device: str, threads: int) -> str:
+    """Give torch its share of the cores and return the device: ``cpu`` or ``cuda``."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device 'cuda' was asked for, but torch sees no GPU here; use 'cpu'.")
+    return device
+
+
+def score(desk: Desk, name: str, batch_id: str | None) -> int:
+    """Score one batch, or all of an experiment."""
+    from experiments.score import run_batch
+
+    targets = desk.targets(name)
+    chosen = [batch for batch in targets.batches if batch_id in (None, batch.id)]
+    if batch_id and not chosen:
+        raise UserError(_changed(f"scoring batch {batch_id}", name))
+    for batch in chosen:
+        run_batch(batch, desk.store, desk.catalogue, lambda text: print(text, file=sys.stderr))
+    return 0
+
+
+def collect(desk: Desk, name: str) -> int:
+    """Write the tidy table."""
+    from experiments.collect import table, write_table
+
+    targets = desk.targets(name)
+    content = write_table(table(targets.plan, desk.store), targets.plan, desk.store)
+    write_sealed(
+        targets.collected(),
+        {"table_sha256": hashlib.sha256(content).hexdigest(), "rows": len(targets.plan.rows)},
+    )
+    print(desk.store.root / f"{targets.plan.name}.parquet")
+    return 0
+
+
+def report(desk: Desk, name: str) -> int:
+    """Render the report and remember where it is."""
+    targets = desk.targets(name)
+    root = desk.store.root.resolve().parent
+    command = [sys.executable, "-m", "reports", "render", targets.plan.name, "--root", str(root)]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=PROJECT)
+    lines = run.stdout.strip().splitlines()
+    if run.returncode or not lines:
+        return run.returncode or 1
+    write_sealed(targets.rendered(), {"report": lines[-1]})
+    print(f"{targets.plan.name}: report {lines[-1]}")
+    return 0
+
+
+def verdict(desk: Desk, name: str) -> int:
+    """Status 1 when a cell failed and the experiment does not allow it."""
+    targets = desk.targets(name)
+    plan, store = targets.plan, desk.store
+    failed = {c: s for c in plan.cells if (s := store.status(c) or "not run") != OK}
+    for cell_id, status in failed.items():
+        print(f"{plan.name}: {plan.cells[cell_id]} ({cell_id}): {status}", file=sys.stderr)
+    if failed and not plan.experiment.allow_failures:
+        print(
+            f"{plan.name}: {len(failed)} of {len(plan.cells)} cells failed; tracebacks are in "
+            f"{store.root}/cells/<cell>/run.json. `python -m experiments retry {name}` forgets "
+            "them, so that the next run tries again.",
+            file=sys.stderr,
+        )
+        return 1
+    write_sealed(targets.verdict(), {"failed": len(failed), "cells": len(plan.cells)})
+    return 0
+
+
+def retry(desk: Desk, name: str) -> int:
+    """Forget failed cells."""
+    targets = desk.targets(name)
+    print(f"{name}: {targets.forget_failures()} failed cells will be run again")
+    return 0
+
+
+def _changed(what: str, name: str) -> str:
+    return (
+        f"{what} is not part of experiment '{name}' any more: the file or the code it uses has "
+        f"changed since the run began. Run `snakemake -j N {name}` again."
+    )

@@ -1,0 +1,163 @@
+"""From requests to unique cells, and from cells to shards. Loads no torch.
+
+A shard is what one job runs in one process: cells of one backbone, clip after clip and method
+after method, so that the backbone is loaded once, inversions stay in memory and cells that share
+steps stand together. Cells that may share steps are parted only where a shard would be too large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from experiments.atomic import digest
+from experiments.catalogue import Catalogue
+from experiments.cells import Cell, Request, inversion_id
+from experiments.code_digest import PROJECT, code_digest
+from experiments.schema import Experiment
+from experiments.trie import Node, alone, tries
+from experiments.validate import Checked, check
+from methods.base import Method
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """Cells that one process runs."""
+
+    cells: tuple[Cell, ...]
+
+    @cached_property
+    def id(self) -> str:
+        """Digest of the cells it holds."""
+        return digest(sorted(cell.id for cell in self.cells))
+
+    @cached_property
+    def tries(self) -> list[Node]:
+        """The shared steps of its cells."""
+        return tries(self.cells)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """An experiment ready to run."""
+
+    checked: Checked
+    rows: list[tuple[Request, Cell]]  # every request and the cell it comes down to
+    cells: dict[str, Cell]
+    shards: list[Shard]
+    inversion_code: str
+
+    @property
+    def name(self) -> str:
+        """The experiment's name: its file's."""
+        return self.checked.name
+
+    @property
+    def experiment(self) -> Experiment:
+        """What the file says."""
+        return self.checked.experiment
+
+    @cached_property
+    def id(self) -> str:
+        """Digest of every row and of all that is said about them."""
+        rows = [
+            [cell.id, r.label, r.backbone.name, r.clip.dataset, r.clip.clip, r.seed]
+            + ([r.edit.edit, r.edit.kind, r.edit.digest] if r.edit else [])
+            for r, cell in self.rows
+        ]
+        return digest([rows, self.experiment.model_dump(mode="json")])
+
+    def shard(self, shard_id: str) -> Shard | None:
+        """The shard of that id, if the plan has one."""
+        return next((shard for shard in self.shards if shard.id == shard_id), None)
+
+    def inversion_id(self, cell: Cell) -> str | None:
+        """Name of the inverted latents that a cell starts from."""
+        return inversion_id(cell, self.inversion_code)
+
+    def inversions(self, cells: Iterable[Cell]) -> dict[str, int]:
+        """Every distinct inversion of some cells and its network evaluations."""
+        found = {}
+        for cell in cells:
+            if cell.inversion:
+                found[str(self.inversion_id(cell))] = cell.inversion.steps * cell.clip.frames
+        return found
+
+    def alone(self, cell: Cell) -> int:
+        """Network evaluations of a cell that shares nothing, its inversion included."""
+        inversion = cell.inversion.steps * cell.clip.frames if cell.inversion else 0
+        return alone(cell) + inversion
+
+    def shared(self, shards: Iterable[Shard] | None = None) -> int:
+        """Network evaluations with shared inversions and shared steps."""
+        chosen = self.shards if shards is None else list(shards)
+        steps = sum(root.evaluations() for shard in chosen for root in shard.tries)
+        return steps + sum(self.inversions(c for s in chosen for c in s.cells).values())
+
+
+def make_plan(path: Path, catalogue: Catalogue, project: Path = PROJECT) -> Plan:
+    """Check an experiment and lay out its cells and shards; UserError if anything is wrong."""
+    checked = check(path, catalogue)
+    code = _code_of(catalogue, project)
+    rows: list[tuple[Request, Cell]] = []
+    cells: dict[str, Cell] = {}
+    for request in checked.requests:
+        cell = Cell.of(request, code(request.method))
+        cell = cells.setdefault(cell.id, cell)
+        rows.append((request, cell))
+    experiment = checked.experiment
+    shards = pack(cells.values(), experiment.shard_size, experiment.shard_evaluations)
+    inversion_code = code_digest(
+        (*catalogue.backbone_modules, *catalogue.inversion_modules), project
+    )
+    return Plan(checked, rows, cells, shards, inversion_code)
+
+
+def _code_of(catalogue: Catalogue, project: Path) -> Callable[[Method], str]:
+    """The digest of the code that a method's frames depend on."""
+    known: dict[str, str] = {}
+
+    def code(method: Method) -> str:
+        if method.name not in known:
+            modules = [type(method).__module__]
+            modules += catalogue.backbone_modules if method.requires.backbone else ()
+            modules += catalogue.inversion_modules if method.requires.inversion else ()
+            known[method.name] = code_digest(modules, project)
+        return known[method.name]
+
+    return code
+
+
+def pack(cells: Iterable[Cell], size: int, evaluations: int) -> list[Shard]:
+    """Shards of at most ``size`` cells that end once they hold ``evaluations`` of work."""
+    by_backbone: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_backbone.setdefault(cell.backbone.name if cell.backbone else "", []).append(cell)
+    shards = []
+    for together in by_backbone.values():
+        together.sort(key=lambda cell: (cell.clip.dataset, cell.clip.clip, cell.clip.frames))
+        held: list[Cell] = []
+        work = 0
+        for root in tries(together):
+            bundle = root.cells()
+            cost = root.evaluations()
+            if held and (len(held) + len(bundle) > size or work + cost > evaluations):
+                shards.append(Shard(tuple(held)))
+                held, work = [], 0
+            held += bundle
+            work += cost
+            while len(held) > size:
+                shards.append(Shard(tuple(held[:size])))
+                held = held[size:]
+        if held:
+            shards.append(Shard(tuple(held)))
+    return shards
+
+
+def evaluations_left(plan: Plan, done: Sequence[str]) -> int:
+    """Evaluations, shared steps counted once, of the shards with the given cells done."""
+    settled = set(done)
+    left = [tuple(c for c in shard.cells if c.id not in settled) for shard in plan.shards]
+    return sum(root.evaluations() for cells in left for root in tries(cells))

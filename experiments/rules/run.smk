@@ -1,0 +1,43 @@
+# Progress goes to the terminal (stdout), everything else to the log.
+rule shard:
+    input:
+        ancient(WANTED.shard),
+    output:
+        "results/shards/{digest}.json",
+    log:
+        "results/logs/shards/{digest}.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=2000,
+        runtime=240,
+    params:
+        python=sys.executable,
+        experiment=WANTED.experiment_of,
+        workers=workflow.cores or 1,
+    shell:
+        "{params.python} -m experiments shard {params.experiment} --id {wildcards.digest}"
+        " --threads {threads} --workers {params.workers} 2> {log}"
+
+
+rule score:
+    input:
+        ancient(WANTED.batch),
+    output:
+        "results/scored/{digest}.json",
+    log:
+        "results/logs/scored/{digest}.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    params:
+        python=sys.executable,
+        experiment=WANTED.experiment_of,
+    shell:
+        "{params.python} -m experiments score {params.experiment} --id {wildcards.digest}"
+        " --threads {threads} 2> {log}"

@@ -1,0 +1,49 @@
+localrules:
+    collect,
+    verdict,
+
+
+rule collect:
+    input:
+        ancient(WANTED.collected),
+    output:
+        "results/collected/{experiment}-{digest}.json",
+    log:
+        "results/logs/collected/{experiment}-{digest}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        python=sys.executable,
+    shell:
+        "{params.python} -m experiments collect experiments/{wildcards.experiment}.yaml > {log} 2>&1"
+
+
+rule report:
+    input:
+        ancient(WANTED.rendered),
+    output:
+        "results/rendered/{experiment}-{digest}.json",
+    log:
+        "results/logs/rendered/{experiment}-{digest}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        python=sys.executable,
+    shell:
+        "{params.python} -m experiments report experiments/{wildcards.experiment}.yaml 2> {log}"
+
+
+# Ends the run with an error when cells failed, after the report that shows them is written.
+rule verdict:
+    input:
+        ancient(WANTED.verdict),
+    output:
+        "results/verdicts/{experiment}-{digest}.json",
+    log:
+        "results/logs/verdicts/{experiment}-{digest}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        python=sys.executable,
+    shell:
+        "{params.python} -m experiments verdict experiments/{wildcards.experiment}.yaml 2> {log}"

@@ -1,0 +1,208 @@
+"""Run a shard: load the backbone once, compute the cells that the store lacks, write each at once.
+
+What a kill leaves is a valid store: cells appear whole, and the shard's manifest comes last.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from data.progress import Progress
+from experiments.atomic import digest, write_sealed
+from experiments.catalogue import Catalogue
+from experiments.cells import Cell
+from experiments.clips import clip_loader
+from experiments.cost import Cost, Meter, hardware
+from experiments.inversions import Inversions
+from experiments.planner import Plan, Shard
+from experiments.provenance import provenance
+from experiments.store import OK, Store
+from experiments.trie import Node, tries
+from experiments.walk import Outcome, status_of, walk
+from methods.base import Context
+
+
+@dataclass
+class Tally:
+    """What a shard did."""
+
+    statuses: dict[str, str] = field(default_factory=dict)
+    evaluations: int = 0  # that were run
+    evaluations_alone: int = 0  # that the same cells need one by one
+    seconds: float = 0.0  # spent in methods, inversions included
+    seconds_load: float = 0.0
+    seconds_total: float = 0.0
+    work: dict[str, list[float]] = field(default_factory=dict)  # method -> evaluations, seconds
+
+    @property
+    def failed(self) -> int:
+        """Cells without frames."""
+        return sum(status != OK for status in self.statuses.values())
+
+
+class ShardRunner:
+    """Runs one shard of a plan in this process."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        shard: Shard,
+        store: Store,
+        catalogue: Catalogue,
+        device: str = "cpu",
+        threads: int = 1,
+        after_cell: Callable[[Tally], None] = lambda tally: None,
+    ) -> None:
+        self.plan, self.shard, self.store, self.catalogue = plan, shard, store, catalogue
+        self.device, self.after_cell = device, after_cell
+        self.meter = Meter(device)
+        self.clip = clip_loader(catalogue.dataset)
+        self.inversions = Inversions(store, catalogue, self.meter)
+        self.backbone: Any = None
+        self.inversion_cost = Cost()
+        self.tally = Tally()
+        self.provenance = provenance() | {"hardware": hardware(device, threads)}
+
+    def run(self) -> Tally:
+        """Run what is missing and write the shard's manifest."""
+        start = time.perf_counter()
+        missing = [cell for cell in self.shard.cells if not self.store.settled(cell.id)]
+        total = len(self.shard.cells)
+        progress = Progress(f"shard {self.shard.id}", total, done=total - len(missing))
+        wanted = set(missing)
+        for root in self.shard.tries:
+            if wanted.isdisjoint(root.cells()):
+                continue
+            for cell in self._run_trie(root):
+                if cell in wanted:
+                    progress.update(1, f"{cell}: {self.tally.statuses[cell.id]}")
+                    self.after_cell(self.tally)
+        for cell in self.shard.cells:
+            self.tally.statuses.setdefault(cell.id, str(self.store.status(cell.id)))
+        self.tally.seconds_total = time.perf_counter() - start
+        write_sealed(
+            self.store.root / "shards" / f"{self.shard.id}.json",
+            {
+                "shard": self.shard.id,
+                "experiment": self.plan.name,
+                "cells": dict(sorted(self.tally.statuses.items())),
+                "ran": len(missing),
+                "cost": {k: v for k, v in asdict(self.tally).items() if k != "statuses"},
+                "hardware": self.provenance["hardware"],
+            },
+        )
+        return self.tally
+
+    def _run_trie(self, root: Node) -> Iterator[Cell]:
+        """Run the missing cells of a trie, unless another process has meanwhile run them."""
+        cells = root.cells()
+        with self.store.lock(f"run-{digest(sorted(cell.id for cell in cells))}"):
+            missing = [cell for cell in cells if not self.store.settled(cell.id)]
+            for cell in cells:
+                if cell not in missing:
+                    self.tally.statuses[cell.id] = str(self.store.status(cell.id))
+                    yield cell
+            for left in tries(missing):
+                for outcome in self._outcomes(left):
+                    self._record(outcome)
+                    yield outcome.cell
+
+    def _outcomes(self, root: Node) -> Iterator[Outcome]:
+        cells = root.cells()
+        try:
+            context = self._contexts(cells[0])
+        except Exception as error:
+            trace = traceback.format_exc()
+            for cell in cells:
+                yield Outcome(cell, None, Cost(), Cost(), status_of(error), trace)
+            return
+        before, start = self._evaluations(), time.perf_counter()
+        seconds, outcomes = 0.0, walk(root, context, self.meter)
+        while True:  # time the walk alone, not what is done with its outcomes
+            outcome = next(outcomes, None)
+            seconds += time.perf_counter() - start
+            if outcome is None:
+                break
+            yield outcome
+            start = time.perf_counter()
+        self._add_work(cells[0].method.name, self._evaluations() - before, seconds)
+
+    def _evaluations(self) -> int:
+        return getattr(self.backbone, "evaluations", 0)
+
+    def _add_work(self, name: str, evaluations: int, seconds: float) -> None:
+        self.tally.evaluations += evaluations
+        self.tally.seconds += seconds
+        total = self.tally.work.setdefault(name, [0, 0.0])
+        total[0] += evaluations
+        total[1] += seconds
+
+    def _contexts(self, first: Cell) -> Callable[[Cell], Context]:
+        """What the cells of a trie see: the same but for the setting."""
+        clip = self.clip(first.clip)
+        backbone = self._backbone(first)
+        inversion, self.inversion_cost = None, Cost()
+        if first.inversion is not None:
+            before, start = self._evaluations(), time.perf_counter()
+            inversion, self.inversion_cost = self.inversions.get(
+                str(self.plan.inversion_id(first)), first.inversion, clip, backbone
+            )
+            ran = self._evaluations() - before
+            if ran:
+                self._add_work("inversion", ran, time.perf_counter() - start)
+        edit = clip.edits[first.edit] if first.edit is not None else None
+
+        def context(cell: Cell) -> Context:
+            return Context(clip, edit, cell.setting, cell.seed, backbone, inversion)
+
+        return context
+
+    def _backbone(self, cell: Cell) -> Any:
+        if cell.backbone is None:
+            return None
+        if self.backbone is None:
+            start = time.perf_counter()
+            self.backbone = self.catalogue.load_backbone(
+                cell.backbone.name, self.device, cell.dtype
+            )
+            self.meter.backbone = self.backbone
+            self.tally.seconds_load = time.perf_counter() - start
+        return self.backbone
+
+    def _record(self, outcome: Outcome) -> None:
+        """Write a cell, or its failure; cells that never ran cost nothing."""
+        cell, inversion = outcome.cell, self.inversion_cost if outcome.cell.inversion else Cost()
+        total = inversion + outcome.edit + outcome.decode
+        record = {
+            "identity": cell.identity,
+            "names": {
+                "method": cell.method.name,
+                "backbone": cell.backbone.name if cell.backbone else None,
+                "dataset": cell.clip.dataset,
+                "clip": cell.clip.clip,
+                "edit": cell.edit,
+                "seed": cell.seed,
+            },
+            "provenance": self.provenance,
+            "cost": {
+                "seconds_load": self.tally.seconds_load if cell.backbone else 0.0,
+                "seconds_invert": inversion.seconds,
+                "seconds_edit": outcome.edit.seconds,
+                "seconds_decode": outcome.decode.seconds,
+                "inversion_evaluations": inversion.evaluations,
+                "network_evaluations": outcome.edit.evaluations,
+                "peak_memory_mb": total.peak_memory_mb,
+                "hardware_id": self.provenance["hardware"]["id"],
+            },
+        }
+        status = outcome.status
+        if outcome.frames is not None:
+            self.store.write_frames(cell.id, outcome.frames, record)
+        else:
+            self.store.write_failure(cell.id, status, outcome.trace, record)
+        self.tally.statuses[cell.id] = status
+        self.tally.evaluations_alone += total.evaluations

@@ -1,0 +1,113 @@
+"""The keys of an experiment file. Names are checked against what exists in ``validate``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from data.errors import nearest
+from experiments.yaml_source import Location, YamlSource
+
+
+class Strict(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClipsBlock(Strict):
+    """Some clips of a dataset and the edits asked of them."""
+
+    dataset: str
+    ids: list[str] | None = Field(None, min_length=1, description="clip names; default: all")
+    first: int | None = Field(None, ge=1, description="the dataset's first n clips")
+    edits: list[str] = Field(["all"], min_length=1, description="edit names, [all] or [none]")
+    frames: int | None = Field(None, ge=1, description="use only the first n frames")
+    methods: list[str] | None = Field(
+        None, min_length=1, description="labels of the methods run on these clips; default: all"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_word(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("edits"), str):
+            return value | {"edits": [value["edits"]]}
+        return value
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> ClipsBlock:
+        if self.ids is not None and self.first is not None:
+            raise ValueError("give 'ids' or 'first', not both")
+        return self
+
+
+class MethodBlock(Strict):
+    """A method and the settings it runs with: setting × grid × cases."""
+
+    name: str
+    setting: dict[str, Any] = Field({}, description="fields that stay fixed")
+    grid: dict[str, list[Any]] = Field({}, description="axes; their full product is run")
+    cases: list[dict[str, Any]] = Field([], description="coupled values, one dict per case")
+    label: str = Field("", description="name of the rows in tables; default: the method's name")
+
+    @property
+    def title(self) -> str:
+        """The label, or the method's name."""
+        return self.label or self.name
+
+
+class Experiment(Strict):
+    """What to run, score and show."""
+
+    title: str = Field(min_length=1)
+    description: str = ""
+    backbones: list[str] = Field(min_length=1)
+    clips: list[ClipsBlock] = Field(min_length=1)
+    methods: list[MethodBlock] = Field(min_length=1)
+    seeds: list[int] = Field([0], min_length=1)
+    metrics: list[str] = []
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    allow_failures: bool = Field(False, description="failed cells do not fail the run")
+    shard_size: int = Field(64, ge=1, description="most cells that one job runs")
+    shard_evaluations: int = Field(
+        6000, ge=1, description="network evaluations above which a job takes no further cells"
+    )
+    report: dict[str, Any] = {}
+
+
+def _model_at(location: Location) -> type[BaseModel]:
+    """The model whose keys are allowed at a place of the file."""
+    models: dict[str, type[BaseModel]] = {"clips": ClipsBlock, "methods": MethodBlock}
+    return models.get(str(location[0]), Experiment) if len(location) > 1 else Experiment
+
+
+def read_experiment(source: YamlSource) -> Experiment | None:
+    """The typed experiment, or None with the problems recorded in ``source``."""
+    try:
+        return Experiment.model_validate(source.value)
+    except ValidationError as error:
+        for item in error.errors():
+            location: Location = item["loc"]
+            if item["type"] == "extra_forbidden":
+                allowed = list(_model_at(location).model_fields)
+                message = (
+                    f"unknown key.{nearest(str(location[-1]), allowed)} "
+                    f"Allowed: {', '.join(allowed)}."
+                )
+            else:
+                message = explain(item)
+            source.problem(location, message)
+        return None
+
+
+def explain(error: Any) -> str:
+    """A pydantic error in a sentence: what was given and what is allowed."""
+    if error["type"] == "missing":
+        return "required, but not given."
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = message.replace("valid integer, unable to parse string as an integer", "integer")
+    message = message.replace("valid number, unable to parse string as a number", "number")
+    given = error["input"]
+    shown = f"{given!r} given; " if isinstance(given, str | int | float | bool | None) else ""
+    return f"{shown}{message}."

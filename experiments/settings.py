@@ -1,0 +1,100 @@
+"""The settings a method block asks for: fixed fields, a grid of axes, coupled cases."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from experiments.atomic import canonical
+from experiments.schema import MethodBlock, explain
+from experiments.yaml_source import Location, YamlSource
+from methods.base import Method, Setting
+
+
+@dataclass(frozen=True)
+class ChosenMethod:
+    """A method block with its settings."""
+
+    label: str
+    method: Method
+    settings: tuple[tuple[Setting, dict[str, Any]], ...]  # typed, and as JSON
+    location: Location
+
+
+class SettingReader:
+    """Reads method blocks; every wrong name and value is recorded in the source."""
+
+    def __init__(self, source: YamlSource) -> None:
+        self.source = source
+
+    def settings(
+        self, block: MethodBlock, method: Method, location: Location
+    ) -> Iterator[tuple[Setting, dict[str, Any]]]:
+        """The typed settings of a block, each checked and named where it is wrong."""
+        fields = tuple(method.Setting.model_fields)
+        known_problems = len(self.source.problems)
+        for part in ("setting", "grid"):
+            for name in getattr(block, part):
+                self.source.known("setting", name, fields, (*location, part, name))
+        for n, case in enumerate(block.cases):
+            for name in case:
+                self.source.known("setting", name, fields, (*location, "cases", n, name))
+        for name, values in block.grid.items():
+            self.source.distinct(values, (*location, "grid", name))
+            if not values:
+                self.source.problem((*location, "grid", name), "an axis needs a value.")
+        seen: set[bytes] = set()
+        for values, origin in self._combinations(block, location):
+            known = {name: value for name, value in values.items() if name in fields}
+            try:
+                setting = method.Setting.model_validate(known)
+            except ValidationError as error:
+                for item in error.errors():
+                    at = origin.get(str(item["loc"][0])) if item["loc"] else None
+                    self.source.problem(at or location, self._describe(method, item))
+                continue
+            plain = setting.model_dump(mode="json")
+            if canonical(plain) in seen and len(self.source.problems) == known_problems:
+                self.source.problem(location, f"asks twice for the same setting: {values}.")
+            seen.add(canonical(plain))
+            yield setting, plain
+
+    @staticmethod
+    def _describe(method: Method, item: Any) -> str:
+        described = method.Setting.model_fields.get(str(item["loc"][0])) if item["loc"] else None
+        about = f" ({described.description})" if described and described.description else ""
+        return f"{explain(item)}{about}"
+
+    def _combinations(
+        self, block: MethodBlock, location: Location
+    ) -> Iterator[tuple[dict[str, Any], dict[str, Location]]]:
+        """Each combination of values, and where in the file each value stands."""
+        places: dict[str, str] = {}
+        for part, names in (
+            ("setting", block.setting),
+            ("grid", block.grid),
+            ("cases", {name: None for case in block.cases for name in case}),
+        ):
+            for name in names:
+                if name in places:
+                    self.source.problem(
+                        (*location, part), f"'{name}' is set in '{places[name]}' too; keep one."
+                    )
+                places.setdefault(name, part)
+        axes = list(block.grid)
+        indices = [range(len(block.grid[name])) for name in axes]
+        for n, case in enumerate(block.cases or [{}]):
+            for chosen in itertools.product(*indices):
+                grid = {name: block.grid[name][i] for name, i in zip(axes, chosen, strict=True)}
+                origin: dict[str, Location] = {
+                    name: (*location, "setting", name) for name in block.setting
+                }
+                origin |= {
+                    name: (*location, "grid", name, i) for name, i in zip(axes, chosen, strict=True)
+                }
+                origin |= {name: (*location, "cases", n, name) for name in case}
+                yield block.setting | grid | case, origin

@@ -1,0 +1,56 @@
+"""Check an experiment file whole before anything runs; it leaves nothing behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import UserError, unknown
+from experiments.catalogue import Catalogue
+from experiments.cells import Request
+from experiments.requests import Resolver
+from experiments.schema import Experiment, read_experiment
+from experiments.yaml_source import read_yaml
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An experiment in which every name exists and every value is in range."""
+
+    name: str
+    path: Path
+    experiment: Experiment
+    requests: list[Request]
+
+
+def check(path: Path, catalogue: Catalogue) -> Checked:
+    """Read and check an experiment.
+
+    Raises one UserError that lists every problem as ``file:line: key: what is wrong``.
+    """
+    source = read_yaml(path)
+    experiment = read_experiment(source)
+    requests = Resolver(source, experiment, catalogue).requests() if experiment else []
+    if experiment and not requests and not source.problems:
+        source.problem((), "asks for nothing: no method is meant for any clip.")
+    source.raise_problems()
+    return Checked(path.stem, path, experiment, requests)
+
+
+def experiment_path(name: str, folder: Path) -> Path:
+    """The file of an experiment given by name or by path.
+
+    Raises UserError naming the nearest experiment if there is no such file.
+    """
+    given = Path(name)
+    if given.suffix in (".yaml", ".yml") or len(given.parts) > 1:
+        if not given.is_file():
+            raise UserError(
+                f"{given}: no such file. Experiments of this project: "
+                f"{', '.join(sorted(path.stem for path in folder.glob('*.yaml')))}."
+            )
+        return given
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        raise unknown("experiment", name, sorted(p.stem for p in folder.glob("*.yaml")))
+    return path

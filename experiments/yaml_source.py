@@ -1,0 +1,107 @@
+"""An experiment file as read: its value and the line of every key, for errors that say where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from data.errors import UserError, unknown
+from data.manifest import load_yaml
+
+Location = tuple[str | int, ...]
+Thing = TypeVar("Thing")
+
+
+@dataclass
+class YamlSource:
+    """A YAML file, the lines of its keys, and the problems found in it so far."""
+
+    path: Path
+    value: dict[str, Any]
+    lines: dict[Location, int]
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+    def line(self, location: Location) -> int:
+        """Line of a key, or of the nearest enclosing key that the file has."""
+        while location and location not in self.lines:
+            location = location[:-1]
+        return self.lines.get(location, 1)
+
+    def problem(self, location: Location, message: str) -> None:
+        """Record a problem once; :meth:`raise_problems` reports all of them together."""
+        entry = (self.line(location), f"{dotted(location)}: {message}" if location else message)
+        if entry not in self.problems:
+            self.problems.append(entry)
+
+    def known(self, kind: str, name: str, allowed: Iterable[str], location: Location) -> bool:
+        """Whether a name exists; if not, the problem is recorded with the nearest that does."""
+        names = tuple(allowed)
+        if name not in names:
+            self.problem(location, str(unknown(kind, name, names)))
+        return name in names
+
+    def distinct(self, values: list[Any], location: Location) -> None:
+        """Record every value of a list that stands in it before."""
+        for index, value in enumerate(values):
+            if value in values[:index]:
+                self.problem((*location, index), f"{value!r} is given twice.")
+
+    def attempt(self, location: Location, call: Callable[[], Thing]) -> Thing | None:
+        """The result of a call, or None with its UserError recorded at the location."""
+        try:
+            return call()
+        except UserError as error:
+            self.problem(location, str(error))
+            return None
+
+    def raise_problems(self) -> None:
+        """Raise one UserError with every problem, in the order of the file, if there is any."""
+        if self.problems:
+            raise UserError(
+                "\n".join(f"{self.path}:{line}: {text}" for line, text in sorted(self.problems))
+            )
+
+
+def dotted(location: Iterable[str | int]) -> str:
+    """``methods[1].grid.pnp_f_t``: a key path as people write it."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text
+
+
+def _repeated_keys(node: yaml.Node, at: Location = ()) -> list[tuple[Location, int, int]]:
+    """(key path, first line, second line) of keys given twice: YAML keeps only the last."""
+    found: list[tuple[Location, int, int]] = []
+    if isinstance(node, yaml.MappingNode):
+        first: dict[str, int] = {}
+        for key, value in node.value:
+            here, line = (*at, str(key.value)), key.start_mark.line + 1
+            if key.value in first:
+                found.append((here, first[key.value], line))
+            first.setdefault(key.value, line)
+            found += _repeated_keys(value, here)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            found += _repeated_keys(value, (*at, index))
+    return found
+
+
+def read_yaml(path: Path) -> YamlSource:
+    """Read a YAML mapping with safe tags only.
+
+    Raises UserError when the file is missing, is no YAML, or is not a mapping. Keys given twice
+    are recorded as problems.
+    """
+    value, lines = load_yaml(path)
+    source = YamlSource(path, value, lines)
+    root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    for location, first, second in _repeated_keys(root):
+        source.problems.append(
+            (second, f"{dotted(location)}: given twice (first on line {first}); keep one.")
+        )
+    return source

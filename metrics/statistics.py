@@ -1,0 +1,133 @@
+"""Statistics over clips: intervals, paired tests and their correction.
+
+The unit is the clip. Seeds and edits of one clip are not independent, so they are averaged first
+and clips are resampled (a cluster bootstrap). Every function that draws takes a generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+LEAST_FOR_INTERVAL = 5  # clips
+LEAST_FOR_BCA = 10
+EXACT_UP_TO = 16  # clips: all 2^16 sign flips
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over ``n`` clips and its confidence interval; no bounds below 5 clips."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    method: str  # "BCa", "percentile", "constant" or "none"
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A system against a baseline on the clips both have."""
+
+    difference: Interval  # system minus baseline
+    p: float | None  # two-sided sign-flip permutation test; None below 2 clips
+    win_rate: float  # share of clips where the system is greater, ties counting half
+    effect: float | None  # mean over standard deviation of the differences; None if that is 0
+
+
+def clip_means(
+    values: Sequence[float], clips: Sequence[str], edits: Sequence[str]
+) -> dict[str, float]:
+    """Clip: its mean. Seeds are averaged within (clip, edit) first, then edits within the clip.
+
+    NaN values are left out; a clip with nothing else is absent. Clips come out sorted.
+    """
+    table = pd.DataFrame({"value": values, "clip": clips, "edit": edits})
+    table["value"] = table["value"].astype(float)
+    by_edit = table.dropna(subset="value").groupby(["clip", "edit"])["value"].mean()
+    return {str(k): float(v) for k, v in by_edit.groupby("clip").mean().items()}
+
+
+def bootstrap_interval(
+    clip_values: Sequence[float],
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Mean and bootstrap interval over clips: BCa from 10 clips, percentile from 5, none below.
+
+    Raises ValueError for no values or values that are not finite.
+    """
+    values = np.asarray(clip_values, dtype=float)
+    if not len(values) or not np.isfinite(values).all():
+        raise ValueError("an interval needs at least one value, all of them finite")
+    mean, n = float(values.mean()), len(values)
+    if n < LEAST_FOR_INTERVAL:
+        return Interval(mean, None, None, n, "none")
+    if np.ptp(values) == 0:
+        return Interval(mean, mean, mean, n, "constant")
+    method = "BCa" if n >= LEAST_FOR_BCA else "percentile"
+    result = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=resamples,
+        confidence_level=confidence,
+        method=method,
+        vectorized=True,
+        rng=rng,
+    )
+    bounds = result.confidence_interval
+    return Interval(mean, float(bounds.low), float(bounds.high), n, method)
+
+
+def sign_flip_p(differences: Sequence[float], rng: np.random.Generator) -> float:
+    """Two-sided p of a zero mean difference: all sign flips up to 16 clips, else 10,000 drawn."""
+    values = np.asarray(differences, dtype=float)
+    exact = len(values) <= EXACT_UP_TO
+    result = stats.permutation_test(
+        (values, np.zeros_like(values)),
+        lambda a, b, axis: np.mean(a - b, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=2 ** len(values) if exact else RESAMPLES,
+        rng=rng,
+    )
+    return float(result.pvalue)
+
+
+def paired_difference(
+    system: dict[str, float],
+    baseline: dict[str, float],
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+) -> Paired:
+    """Compare per-clip means on the clips that both have; ValueError where they share none."""
+    shared = sorted(system.keys() & baseline.keys())
+    if not shared:
+        raise ValueError("the two share no clip")
+    gaps = np.array([system[clip] - baseline[clip] for clip in shared])
+    spread = float(gaps.std(ddof=1)) if len(gaps) > 1 else 0.0
+    return Paired(
+        bootstrap_interval(gaps, rng, confidence=confidence),
+        sign_flip_p(gaps, rng) if len(gaps) > 1 else None,
+        float(((gaps > 0) + 0.5 * (gaps == 0)).mean()),
+        float(gaps.mean()) / spread if spread > 0 else None,
+    )
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Holm's step-down adjusted p-values, in the given order."""
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    factors = np.arange(len(p), 0, -1)
+    adjusted = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
+    result = np.empty_like(p)
+    result[order] = adjusted
+    return result

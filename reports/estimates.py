@@ -1,0 +1,66 @@
+"""From rows of one dataset to estimates; the statistics themselves are in metrics/statistics.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from metrics.statistics import LEAST_FOR_INTERVAL, bootstrap_interval, clip_means, sign_flip_p
+from reports.results import REQUEST
+
+MIN_CLIPS = LEAST_FOR_INTERVAL
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over ``n`` clips; ``low`` and ``high`` are None where no interval is given."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    points: tuple[float, ...]  # one value per clip
+
+
+def by_clip(lines: pd.DataFrame, column: str) -> tuple[float, ...]:
+    """A column averaged over seeds, then over edits: one value per clip, clips sorted."""
+    return tuple(clip_means(lines[column], lines["clip"], lines["edit"]).values())
+
+
+@lru_cache(maxsize=4096)
+def _of(values: tuple[float, ...]) -> Estimate:
+    if not np.isfinite(values).all():  # a perfect PSNR: a mean, but no interval
+        return Estimate(float(np.mean(values)), None, None, len(values), values)
+    # Equal generators: every row of a table is resampled by the same draws of clips.
+    found = bootstrap_interval(values, np.random.default_rng(0))
+    return Estimate(found.mean, found.low, found.high, found.n, values)
+
+
+def estimate(lines: pd.DataFrame, column: str) -> Estimate | None:
+    """Mean over clips with its 95 % interval, or None where no value is known."""
+    values = by_clip(lines, column)
+    return _of(values) if values else None
+
+
+def paired_p(a: pd.DataFrame, b: pd.DataFrame, column: str) -> float:
+    """Two-sided sign-flip p of a mean difference on shared requests, averaged by clip.
+
+    1.0 where fewer than two clips are shared or all differences are 0: nothing can be said.
+    """
+    left, right = (lines.set_index(REQUEST)[column].dropna() for lines in (a, b))
+    values = by_clip((left - right).dropna().reset_index(), column)
+    if len(values) < 2 or not any(values) or not np.isfinite(values).all():
+        return 1.0
+    return sign_flip_p(values, np.random.default_rng(0))
+
+
+def quartiles(values: pd.Series) -> Estimate | None:
+    """Median (as ``mean``) with the quartiles as its interval; ``n`` counts cells."""
+    known = values.dropna().to_numpy(float)
+    if not len(known):
+        return None
+    low, middle, high = np.percentile(known, [25, 50, 75])
+    return Estimate(float(middle), float(low), float(high), len(known), tuple(known))

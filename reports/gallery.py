@@ -1,0 +1,164 @@
+"""What the players need: frames as sprite sheets, each stored once, and every cell's scores."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from reports.cards import Catalogue
+from reports.results import Results
+from reports.tables import Table, spell
+
+EMBED_LIMIT = 11_000_000  # bytes of media in the page; beyond it they lie beside it in media/
+
+
+@dataclass
+class Media:
+    """Sprite sheets by digest of their frames; equal frames are stored once."""
+
+    sheets: dict[str, bytes] = field(default_factory=dict)  # lossless WebP
+    shapes: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)  # n, h, w, columns
+
+    def add(self, frames: np.ndarray) -> str:
+        """Store (N, H, W, 3) uint8 frames; returns their key."""
+        n, h, w, _ = frames.shape
+        key = hashlib.sha256(repr(frames.shape).encode() + frames.tobytes()).hexdigest()[:12]
+        if key not in self.sheets:
+            columns = math.ceil(math.sqrt(n))
+            rows = math.ceil(n / columns)
+            sheet = np.zeros((rows * h, columns * w, 3), np.uint8)
+            for index, frame in enumerate(frames):
+                y, x = divmod(index, columns)
+                sheet[y * h : (y + 1) * h, x * w : (x + 1) * w] = frame
+            out = io.BytesIO()
+            Image.fromarray(sheet).save(out, "WEBP", lossless=True, quality=60, method=4)
+            self.sheets[key], self.shapes[key] = out.getvalue(), (n, h, w, columns)
+        return key
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the sheets fit into the page."""
+        return sum(map(len, self.sheets.values())) * 4 / 3 <= EMBED_LIMIT
+
+    def index(self) -> dict[str, Any]:
+        """Per key: where the sheet is (a data URI, or a path beside the page) and its layout."""
+        return {
+            key: {
+                "src": "data:image/webp;base64," + base64.b64encode(sheet).decode()
+                if self.embedded
+                else f"media/{key}.webp",
+                "shape": list(self.shapes[key]),
+            }
+            for key, sheet in self.sheets.items()
+        }
+
+
+def build_gallery(
+    results: Results, catalogue: Catalogue, table: Table
+) -> tuple[dict[str, Any], Media]:
+    """The players' data (JSON-ready) and their media.
+
+    ``table`` is the main leaderboard: its columns say which metrics exist and how to write them.
+    """
+    media = Media()
+    clips = [_clip(results, catalogue, media, *key) for key in _clips(results.table)]
+    decimals = {column.key: column.decimals for column in table.columns}
+    recipes = [r for r in results.recipes if results.ok[r].notna().any()]
+    metrics = []
+    for recipe in recipes:
+        card = catalogue.metric(recipe)
+        metrics.append(
+            {
+                "recipe": recipe,
+                "name": f"{spell(card.name)} {card.arrow}".strip(),
+                "extractor": card.extractor,
+                "unit": card.unit,
+                "higher": card.higher_is_better,
+                "decimals": decimals.get(recipe, 3),
+            }
+        )
+    rows = [
+        {
+            "key": r.key,
+            "method": r.method,
+            "title": r.title,
+            "detail": r.detail,
+            "control": r.control,
+        }
+        for r in results.rows
+    ]
+    cells = [_cell(results, media, line, recipes) for line in results.table.to_dict("records")]
+    gallery = {
+        "clips": clips,
+        "rows": rows,
+        "metrics": metrics,
+        "seeds": sorted({int(seed) for seed in results.table["seed"].dropna()}),
+        "cells": cells,
+        "media": media.index(),
+    }
+    return gallery, media
+
+
+def _clips(table: pd.DataFrame) -> list[tuple[str, str]]:
+    pairs = table[["dataset", "clip"]].drop_duplicates()
+    return [(str(d), str(c)) for d, c in pairs.itertuples(index=False)]
+
+
+def _clip(
+    results: Results, catalogue: Catalogue, media: Media, dataset: str, name: str
+) -> dict[str, Any]:
+    """A clip's source and, per edit that was asked, its prompt and oracle."""
+    asked = results.table[(results.table["dataset"] == dataset) & (results.table["clip"] == name)]
+    clip = catalogue.clip(dataset, name)
+    n_frames = int(asked["n_frames"].dropna().max()) if asked["n_frames"].notna().any() else None
+    edits = []
+    for edit_id in [edit for edit in dict.fromkeys(asked["edit"]) if edit]:
+        edit = clip.edits[edit_id]
+        oracle = None if edit.oracle is None else media.add(edit.oracle[:n_frames])
+        edits.append({"id": edit_id, "kind": edit.kind, "prompt": edit.prompt, "oracle": oracle})
+    return {
+        "key": f"{dataset}/{name}",
+        "prompt": clip.prompt,
+        "fps": clip.fps,
+        "attribution": clip.attribution,
+        "source": media.add(clip.frames[:n_frames]),
+        "edits": edits or [{"id": "", "kind": "", "prompt": clip.prompt, "oracle": None}],
+    }
+
+
+def _cell(
+    results: Results, media: Media, line: dict[str, Any], recipes: list[str]
+) -> dict[str, Any]:
+    """One request: its frames, its scores and their traces, or why there are none."""
+    cell = str(line["cell"])
+    ok = line["status"] == "ok"
+    frames = results.frames(cell) if ok else None
+    recorded = results.scores(cell, line["edit"]) if ok else {}
+    scores = {}
+    for recipe in recipes:
+        if ok and pd.notna(line[recipe]):
+            trace = [_short(x) for x in recorded.get(recipe, {}).get("per_frame") or ()]
+            scores[recipe] = [_short(line[recipe]), trace]
+    return {
+        "clip": f"{line['dataset']}/{line['clip']}",
+        "edit": line["edit"],
+        "row": line["row"],
+        "seed": None if pd.isna(line["seed"]) else int(line["seed"]),
+        "cell": cell,
+        "media": None if frames is None else media.add(frames),
+        "status": str(line["status"]),
+        "scores": scores,
+    }
+
+
+def _short(value: float) -> float | None:
+    """Six significant digits; what is not finite has no place in JSON."""
+    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None

@@ -1,0 +1,97 @@
+"""Write a whole report, or nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from reports.cards import Catalogue
+from reports.costs import cost_tables
+from reports.figures import all_figures
+from reports.gallery import build_gallery
+from reports.latex import to_latex
+from reports.leaderboards import all_tables
+from reports.page import render_page
+from reports.provenance import gather
+from reports.results import Results, load_results
+from reports.tables import Table
+from reports.text_tables import to_csv, to_markdown
+from reports.version import appearing, identify, point_latest
+
+
+def render(experiment: str, root: Path, catalogue: Catalogue | None = None) -> Path:
+    """Render ``reports/<experiment>/<version>/`` under a root and point ``latest`` at it.
+
+    Returns the folder. Raises :class:`~data.errors.UserError` where results are missing; then, and
+    on any other error, no folder appears and ``latest`` stays what it was.
+    """
+    catalogue = catalogue or Catalogue()
+    results = load_results(
+        experiment,
+        root,
+        is_control=lambda name: catalogue.method(name).control,
+        setting_names=lambda name: [field.name for field in catalogue.method(name).fields],
+    )
+    version = identify(root, results)
+    folder = root / "reports" / experiment / version.name
+    tables, costs = all_tables(results, catalogue), cost_tables(results)
+    figures = all_figures(results, tables[0])
+    gallery, media = build_gallery(results, catalogue, tables[0])
+    provenance = gather(results, catalogue, version)
+    with appearing(folder) as scratch:
+        _write_tables(scratch / "tables", [*tables, *costs])
+        (scratch / "figures").mkdir()
+        for figure in figures:
+            (scratch / "figures" / f"{figure.id}.svg").write_bytes(figure.svg)
+            (scratch / "figures" / f"{figure.id}.pdf").write_bytes(figure.pdf)
+        if not media.embedded:
+            (scratch / "media").mkdir()
+            for key, sheet in media.sheets.items():
+                (scratch / "media" / f"{key}.webp").write_bytes(sheet)
+        _write_json(scratch / "metrics.json", summary(results, tables))
+        _write_json(scratch / "provenance.json", provenance)
+        page = render_page(
+            results, catalogue, tables, costs, figures, gallery, provenance, version.name
+        )
+        (scratch / "report.html").write_text(page, encoding="utf-8")
+    point_latest(folder)
+    return folder
+
+
+def summary(results: Results, tables: list[Table]) -> dict[str, Any]:
+    """method → recipe → mean, low, high, n over the clips, as ``dvc metrics`` reads it.
+
+    Methods on any dataset but the first one are named ``<dataset>/<method>``. Where no interval is
+    given (fewer than five clips) ``low`` and ``high`` are absent.
+    """
+    nested: dict[str, Any] = {}
+    for table in tables:
+        dataset, kind = table.scope
+        if kind:
+            continue
+        for line in table.lines:
+            name = line.row.key if dataset == results.primary else f"{dataset}/{line.row.key}"
+            nested[name] = {
+                column.key: {
+                    name: value
+                    for name in ("mean", "low", "high", "n")
+                    if (value := getattr(entry.estimate, name)) is not None
+                }
+                for column, entry in zip(table.columns, line.entries, strict=True)
+                if entry.estimate is not None
+            }
+            nested[name]["failed"] = line.failed
+    return nested
+
+
+def _write_tables(folder: Path, tables: list[Table]) -> None:
+    folder.mkdir()
+    writers = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
+    for table in tables:
+        for suffix, write in writers.items():
+            (folder / f"{table.id}.{suffix}").write_text(write(table), encoding="utf-8")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,0 +1,111 @@
+"""Tables as data: lines, columns and entries, formatted once for every output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.estimates import Estimate
+from reports.results import Row
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's heading and how its numbers are written."""
+
+    key: str  # the recipe or cost figure
+    title: str
+    extractor: str
+    arrow: str
+    unit: str
+    decimals: int
+    tooltip: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of a table; ``rank`` is ``best``, ``second`` or empty."""
+
+    estimate: Estimate | None
+    text: str  # "27.4", or a dash
+    interval: str = ""  # "[26.1, 28.6]", and n where it is not the table's
+    rank: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table."""
+
+    row: Row
+    entries: tuple[Entry, ...]
+    failed: int
+    asked: int
+
+    @property
+    def failures(self) -> str:
+        """``2 of 24``, or nothing where all cells succeeded."""
+        return f"{self.failed} of {self.asked}" if self.failed else ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A finished table; ``scope`` holds the dataset and edit kind it is about."""
+
+    id: str
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    scope: tuple[str, str] = ("", "")
+
+
+def spell(name: str) -> str:
+    """A recipe's or figure's name in words: ``clip_text`` is ``CLIP text``."""
+    capitals = {"clip": "CLIP", "lpips": "LPIPS", "psnr": "PSNR", "ssim": "SSIM", "mse": "MSE",
+                "dino": "DINO", "mb": "MB"}  # fmt: skip
+    words = [capitals.get(word, word) for word in name.split("_")]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+
+
+def decimals_of(estimates: Sequence[Estimate | None]) -> int:
+    """Decimals that show two significant digits of the typical interval's half-width.
+
+    Without intervals the standard deviation over the clips stands in for it.
+    """
+    known = [e for e in estimates if e is not None]
+    widths = [(e.high - e.low) / 2 if e.low is not None else np.std(e.points) for e in known]
+    widths = [width for width in widths if width > 0 and math.isfinite(width)]
+    if not widths:
+        return 2
+    digits = 1 if any(e.low is not None for e in known) else 0
+    return int(np.clip(digits - math.floor(math.log10(np.median(widths))), 0, 6))
+
+
+def make_entry(value: Estimate | None, column: Column, rank: str = "", clips: int = 0) -> Entry:
+    """An entry as it is written; ``clips`` is the table's n, named where the entry's differs."""
+    if value is None:
+        return Entry(None, "–")
+    text = write(value.mean, column.decimals)
+    parts = []
+    if value.low is not None and value.low != value.high:
+        low, high = write(value.low, column.decimals), write(value.high, column.decimals)
+        parts.append(f"[{low}, {high}]")
+    if clips and value.n != clips:
+        parts.append(f"n = {value.n}")
+    return Entry(value, text, " ".join(parts), rank)
+
+
+def write(value: float, decimals: int) -> str:
+    """A number with a true minus sign and no negative zero."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "−∞"
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def file_name(name: str) -> str:
+    """A name that is a file name everywhere."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)

@@ -1,0 +1,173 @@
+"""Attention control: exact while it lasts, and gone without a trace."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+
+import pytest
+import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
+from torch import Tensor, nn
+
+from data.errors import UserError
+from methods.attention import (
+    PNP_ATTENTION,
+    PNP_FEATURES,
+    ExtendedAttention,
+    InjectedAttention,
+    control,
+    inject_first_branch,
+    self_attention_sites,
+)
+from methods.correspondence import nearest_tokens, route
+
+SITE = PNP_ATTENTION[0]
+
+
+def trace(network: nn.Module) -> list[tuple]:
+    """Everything that control could have changed, by identity."""
+    return [
+        (
+            name,
+            id(getattr(module, "processor", None)),
+            [*module._forward_hooks.values()],
+            [*module._forward_pre_hooks.values()],
+            [*module._modules],
+            sorted(vars(module)),
+        )
+        for name, module in network.named_modules()
+    ]
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("inside", [None, RuntimeError("boom"), KeyboardInterrupt()])
+def test_the_network_is_left_as_it_was_found(miniature, inside: BaseException | None) -> None:
+    before = trace(miniature.unet)
+    with (
+        suppress(RuntimeError, KeyboardInterrupt),
+        control(
+            miniature.unet,
+            dict.fromkeys(PNP_ATTENTION, InjectedAttention()),
+            {PNP_FEATURES: inject_first_branch()},
+        ),
+    ):
+        assert trace(miniature.unet) != before
+        if inside:
+            raise inside
+    assert trace(miniature.unet) == before
+
+
+def test_a_failing_processor_leaves_nothing_behind(miniature) -> None:
+    def fail(*_: object, **__: object) -> Tensor:
+        raise ArithmeticError
+
+    before = trace(miniature.unet)
+    with pytest.raises(ArithmeticError), control(miniature.unet, {SITE: fail}):
+        miniature.predict(random(1, 4, 16, 16), 1, miniature.embed(["a"]))
+    assert trace(miniature.unet) == before
+
+
+def test_processors_that_are_modules_are_put_back(miniature) -> None:
+    class Weighted(nn.Module):
+        def forward(self, attn: nn.Module, hidden_states: Tensor, **_: object) -> Tensor:
+            return hidden_states
+
+    attention = miniature.unet.get_submodule(SITE)
+    original, weighted = attention.processor, Weighted()
+    with control(miniature.unet, {SITE: weighted}):
+        before = trace(miniature.unet)
+        with control(miniature.unet, {SITE: InjectedAttention()}):
+            assert "processor" not in attention._modules
+        assert trace(miniature.unet) == before and attention.processor is weighted
+    assert attention.processor is original and "processor" not in attention._modules
+
+
+def test_an_unknown_site_is_refused_before_anything_changes(miniature) -> None:
+    before = trace(miniature.unet)
+    wrong = SITE.replace("attn1", "attn3")
+    both = dict.fromkeys((SITE, wrong), InjectedAttention())
+    with pytest.raises(UserError, match=r"attn3.*Did you mean"), control(miniature.unet, both):
+        pass
+    assert trace(miniature.unet) == before
+
+
+def test_a_stable_diffusion_network_has_sixteen_self_attentions(miniature) -> None:
+    sites = self_attention_sites(miniature.unet)
+    assert len(sites) == 16 and set(PNP_ATTENTION) < set(sites)
+
+
+def test_extended_attention_over_one_keyframe_is_plain_attention(miniature) -> None:
+    attention = miniature.unet.get_submodule(SITE)
+    tokens = random(3, 16, attention.query_dim)
+    plain = AttnProcessor2_0()(attention, tokens)
+    torch.testing.assert_close(ExtendedAttention()(attention, tokens), plain)
+
+
+def test_extended_attention_equals_its_formula(miniature) -> None:
+    """softmax(q k^T / sqrt(d)) v over all frames of a branch, head by head, written out."""
+    attention = miniature.unet.get_submodule(SITE)
+    frames, length, width = 3, 4, attention.query_dim
+    tokens = random(3 * frames, length, width)
+    ours = ExtendedAttention(inject=True)(attention, tokens).unflatten(0, (3, frames))
+    source, _, cond = tokens.unflatten(0, (3, frames))
+    q, k = attention.to_q(source).flatten(0, 1), attention.to_k(source).flatten(0, 1)
+    v = attention.to_v(cond).flatten(0, 1)
+    heads = []
+    for part in torch.arange(width).chunk(attention.heads):
+        scores = q[:, part] @ k[:, part].T / math.sqrt(len(part))
+        heads.append(scores.softmax(-1) @ v[:, part])
+    expected = attention.to_out[0](torch.cat(heads, -1)).unflatten(0, (frames, length))
+    torch.testing.assert_close(ours[2], expected)
+
+
+def test_a_window_as_wide_as_the_clip_sees_all_of_it(miniature) -> None:
+    attention = miniature.unet.get_submodule(SITE)
+    tokens = random(9, 4, attention.query_dim)
+    wide = ExtendedAttention(window=5)(attention, tokens)
+    torch.testing.assert_close(wide, ExtendedAttention()(attention, tokens))
+
+
+def test_injected_attention_keeps_the_sources_own_answer_and_every_value(miniature) -> None:
+    attention = miniature.unet.get_submodule(SITE)
+    tokens = random(6, 16, attention.query_dim)
+    ours, plain = InjectedAttention()(attention, tokens), AttnProcessor2_0()(attention, tokens)
+    torch.testing.assert_close(ours[:2], plain[:2])
+    assert not torch.allclose(ours[2:], plain[2:])
+    same = tokens[:2].repeat(3, 1, 1)
+    torch.testing.assert_close(
+        InjectedAttention()(attention, same), AttnProcessor2_0()(attention, same)
+    )
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 64, 1000])
+def test_chunked_matching_equals_the_whole_table(chunk: int) -> None:
+    tokens, references = random(2, 30, 8), random(2, 64, 8, seed=1)
+    table = torch.cosine_similarity(tokens[:, :, None], references[:, None], dim=-1)
+    torch.testing.assert_close(nearest_tokens(tokens, references, chunk), table.argmax(-1))
+
+
+def test_matching_finds_permuted_and_rescaled_tokens() -> None:
+    references = random(1, 50, 8)
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(nearest_tokens(references[:, order] * 3, references, 7)[0], order)
+
+
+def test_blend_weights_as_released() -> None:
+    """The eight weights of a batch of eight, as computed from the released code."""
+    weights = [0.6225, 0.6514, 0.6792, 0.7058, 0.7311, 0.7109, 0.6971, 0.6869]
+    way = route(range(24), 8)
+    assert way.weight[:8].tolist() == [1.0] * 8
+    for batch in (1, 2):
+        part = way.weight[8 * batch : 8 * batch + 8]
+        torch.testing.assert_close(part, torch.tensor(weights), atol=5e-5, rtol=0)
+    assert way.own.tolist() == [0] * 8 + [1] * 8 + [2] * 8
+    assert way.previous.tolist() == [0] * 16 + [1] * 8
+
+
+def test_routes_do_not_depend_on_how_frames_are_grouped() -> None:
+    whole, part = route(range(20), 6), route(range(7, 20), 6)
+    assert torch.equal(whole.weight[7:], part.weight) and torch.equal(whole.own[7:], part.own)

@@ -1,0 +1,147 @@
+"""Every mistake in an experiment file is told with file, line, what is allowed and what is near."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data.errors import UserError
+from experiments.__main__ import main
+from experiments.validate import check
+from tests.fakes import EXPERIMENT, fake_catalogue, write_experiment
+
+# (what is replaced, by what, the line the error names, what the error says)
+MISTAKES = {
+    "method": ("name: blend", "name: blnd", 13, ["'blnd'", "'blend'", "Allowed:", "same"]),
+    "metric": ("mean@pixels", "mean@pixel", 17, ["'mean@pixel'", "'mean@pixels'"]),
+    "dataset": (
+        "dataset: toys\n    ids: [disc",
+        "dataset: toy\n    ids: [disc",
+        4,
+        ["dataset 'toy'", "'toys'"],
+    ),
+    "clip": ("[disc, ring]", "[disk, ring]", 5, ["clip 'disk'", "'disc'", "still"]),
+    "edit": (
+        "ids: [disc, ring]",
+        "ids: [disc, ring]\n    edits: [color]",
+        6,
+        ["'color'", "'colour'", "shape"],
+    ),
+    "setting": ("n_timesteps: 6", "n_timestep: 6", 14, ["'n_timestep'", "'n_timesteps'"]),
+    "axis": ("guidance: [1.0", "guidence: [1.0", 15, ["'guidence'", "'guidance'"]),
+    "backbone": ("[toy]", "[toi]", 2, ["backbone 'toi'", "'toy'"]),
+    "label": ("[blend, same]", "[blent, same]", 6, ["'blent'", "'blend'"]),
+    "key": ("seeds:", "seed:", 16, ["unknown key", "'seeds'"]),
+    "range": ("0.5, 1.0]", "0.5, 1.5]", 15, ["share[2]", "1.5 given", "less than or equal to 1"]),
+    "type": ("n_timesteps: 6", "n_timesteps: six", 14, ["'six' given", "integer"]),
+    "fraction": ("n_timesteps: 6", "n_timesteps: 6.5", 14, ["6.5 given", "integer"]),
+    "seed": ("[0, 1]", "[0, -1]", 16, ["seeds[1]", "-1 given", "0 or more"]),
+    "seed twice": ("[0, 1]", "[1, 1]", 16, ["given twice"]),
+    "value twice": ("[1.0, 3.0]", "[3.0, 3.0]", 15, ["3.0 is given twice"]),
+    "frames": ("ids: [disc, ring]", "ids: [disc, ring]\n    frames: 9", 6, ["9 given", "4 frames"]),
+    "no frames": ("ids: [disc, ring]", "ids: [disc, ring]\n    frames: 0", 6, ["0 given"]),
+    "first": ("ids: [disc, ring]", "first: 12", 5, ["12 given", "3 clips"]),
+    "ids and first": ("ids: [disc, ring]", "ids: [disc, ring]\n    first: 1", 4, ["not both"]),
+    "labels": ("- name: same\n", "- name: same\n  - name: same\n", 13, ["'same'", "label"]),
+    "set twice": ("{n_timesteps: 6}", "{share: 0.1}", 15, ["'share'", "'setting'"]),
+    "key twice": ("seeds: [0, 1]", "seeds: [0]\nseeds: [1]", 17, ["twice", "line 16"]),
+    "no edit": ("methods: [same]", "methods: [same, blend]", 8, ["no edits", "'blend' needs one"]),
+    "no oracle": (
+        "  - name: same\n",
+        "  - name: answer\n    label: same\n",
+        5,
+        ["'shape'", "no known answer"],
+    ),
+    "prediction": (
+        "  - name: same\n",
+        "  - name: velocity\n    label: same\n",
+        2,
+        ["predicts epsilon", "needs velocity"],
+    ),
+    "missing": ("backbones: [toy]\n", "", 1, ["backbones: required"]),
+    "not a list": ("[0, 1]", "3", 16, ["seeds", "list"]),
+    "nothing": (
+        "    methods: [blend, same]\n",
+        "    methods: [blend, same]\n    edits: none\n",
+        5,
+        ["no edits"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake_is_told_with_its_place(name: str, tmp_path: Path) -> None:
+    before, after, line, said = MISTAKES[name]
+    assert before in EXPERIMENT
+    path = write_experiment(tmp_path, EXPERIMENT.replace(before, after, 1))
+    with pytest.raises(UserError) as error:
+        check(path, fake_catalogue())
+    lines = str(error.value).splitlines()
+    told = [text for text in lines if text.startswith(f"{path}:{line}: ")]
+    assert any(all(part in text for part in said) for text in told), str(error.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    text = EXPERIMENT.replace("[toy]", "[toi]").replace("disc,", "disk,").replace("0.5", "7")
+    path = write_experiment(tmp_path, text)
+    with pytest.raises(UserError) as error:
+        check(path, fake_catalogue())
+    assert [line.split(":")[1] for line in str(error.value).splitlines()] == ["2", "5", "15"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"title: [unclosed\nseeds: 1\n", "not valid YAML"),
+        (b"- a\n- list\n", "mapping"),
+        (b"", "mapping"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", "not a text file"),
+        (b"title: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
+    ],
+)
+def test_file_that_is_no_experiment(content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "toy.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=said) as error:
+        check(path, fake_catalogue())
+    assert str(path) in str(error.value)
+
+
+def test_absent_file_and_unknown_experiment(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_experiment(tmp_path)
+    folder = ["--folder", str(tmp_path), "--results", str(tmp_path / "results")]
+    assert main([*folder, "plan", "toi"], fake_catalogue()) == 2
+    assert "Did you mean 'toy'?" in capsys.readouterr().err
+    assert main([*folder, "plan", "there/is/none.yaml"], fake_catalogue()) == 2
+    assert "there/is/none.yaml: no such file" in capsys.readouterr().err
+
+
+def test_wrong_file_gives_no_traceback_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = write_experiment(tmp_path, EXPERIMENT.replace("name: blend", "name: blnd"))
+    results = tmp_path / "results"
+    for command in ("validate", "plan", "collect", "report", "verdict", "retry"):
+        assert main(["--results", str(results), command, str(path)], fake_catalogue()) == 2
+        said = capsys.readouterr().err
+        assert "blnd" in said and "Traceback" not in said
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_damaged_data_is_told_before_anything_runs(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    class Truncated:
+        name = "toys"
+        clip_ids = ["disc", "ring", "still"]
+
+        def summary(self, clip_id: str) -> None:
+            raise UserError(f"videos/{clip_id}.mp4: ends after 3 of 8 frames")
+
+    path = write_experiment(tmp_path)
+    catalogue = replace(fake_catalogue(), dataset=lambda name: Truncated())
+    with pytest.raises(UserError) as error:
+        check(path, catalogue)
+    assert f"{path}:5: clips[0].ids[0]: videos/disc.mp4: ends after 3" in str(error.value)
+    assert f"{path}:8: clips[1].ids[0]: videos/still.mp4" in str(error.value)

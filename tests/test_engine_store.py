@@ -1,0 +1,236 @@
+"""Nothing is lost, nothing is run twice, nothing altered is used."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.errors import UserError
+from experiments.__main__ import main
+from experiments.atomic import read_sealed, write_atomic, write_sealed
+from experiments.collect import table
+from experiments.planner import Plan, make_plan
+from experiments.runner import ShardRunner
+from experiments.store import Store
+from experiments.targets import targets_of
+from tests.fakes import EXPERIMENT, fake_catalogue, write_experiment
+
+ROOT = Path(__file__).resolve().parent.parent
+VARY = [
+    "seconds_load",
+    "seconds_invert",
+    "seconds_edit",
+    "seconds_decode",
+    "seconds_per_frame",
+    "peak_memory_mb",
+]
+
+RUN = """
+import sys
+from pathlib import Path
+from experiments.planner import make_plan
+from experiments.runner import ShardRunner
+from experiments.store import Store
+from tests.fakes import fake_catalogue
+
+plan = make_plan(Path(sys.argv[2]), fake_catalogue())
+for shard in plan.shards:
+    ShardRunner(plan, shard, Store(sys.argv[1]), fake_catalogue()).run()
+"""
+
+
+def make(folder: Path, text: str = EXPERIMENT) -> tuple[Plan, Store]:
+    return make_plan(write_experiment(folder, text), fake_catalogue()), Store(folder / "results")
+
+
+def run(plan: Plan, store: Store) -> int:
+    """Run all shards; the number of network evaluations."""
+    return sum(
+        ShardRunner(plan, shard, store, fake_catalogue()).run().evaluations for shard in plan.shards
+    )
+
+
+def values(plan: Plan, store: Store) -> pd.DataFrame:
+    return table(plan, store).drop(columns=VARY)
+
+
+def test_a_second_run_computes_nothing(tmp_path: Path) -> None:
+    plan, store = make(tmp_path)
+    assert run(plan, store) > 0
+    before = {p: p.read_bytes() for p in (store.root / "cells").rglob("*") if p.is_file()}
+    assert run(plan, store) == 0
+    assert {p: p.read_bytes() for p in before} == before
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "remove", "record", "other cell"])
+def test_an_altered_cell_is_noticed_and_run_again(harm: str, tmp_path: Path) -> None:
+    plan, store = make(tmp_path)
+    run(plan, store)
+    good = values(plan, store)
+    cells = [c.id for c in plan.cells.values() if c.method.name == "blend"]
+    frames = store.frames(cells[0])
+    path = store.cell(cells[0]) / ("run.json" if harm == "record" else "frames.npz")
+    content = path.read_bytes()
+    if harm == "remove":
+        path.unlink()
+    elif harm == "other cell":
+        path.write_bytes((store.cell(cells[1]) / "frames.npz").read_bytes())
+    elif harm == "truncate":
+        path.write_bytes(content[: len(content) // 2])
+    elif harm == "record":
+        path.write_bytes(content.replace(b'"status": "ok"', b'"status": "good"'))
+    else:
+        path.write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
+    assert not store.valid(cells[0])
+    with pytest.raises(KeyError):
+        store.frames(cells[0])
+    assert run(plan, store) == 6 * 4  # that cell's steps; its inversion is still there
+    np.testing.assert_array_equal(store.frames(cells[0]), frames)
+    pd.testing.assert_frame_equal(values(plan, store), good)
+
+
+def test_damaged_inversion_is_noticed(tmp_path: Path) -> None:
+    plan, store = make(tmp_path)
+    run(plan, store)
+    good = values(plan, store)
+    for cell in plan.cells:
+        store.forget(cell)
+    for path in (store.root / "inversions").glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-8])
+    assert run(plan, store) == plan.shared()
+    pd.testing.assert_frame_equal(values(plan, store), good)
+
+
+def test_kills_at_any_moment_change_nothing(tmp_path: Path) -> None:
+    """SIGKILL at random moments, then a rerun: the table of an undisturbed run."""
+    calm, disturbed = tmp_path / "calm", tmp_path / "disturbed"
+    calm.mkdir()
+    plan, store = make(calm)
+    run(plan, store)
+    disturbed.mkdir()
+    path = write_experiment(disturbed)
+    results = disturbed / "results"
+    rng = random.Random(0)
+    kills = 0
+    for _ in range(5):
+        command = [sys.executable, "-c", RUN, str(results), str(path)]
+        child = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        seen = len(list(results.rglob("run.json")))
+        while child.poll() is None and len(list(results.rglob("run.json"))) < seen + 3:
+            time.sleep(0.002)
+        time.sleep(rng.random() * 0.01)
+        child.send_signal(signal.SIGKILL)
+        kills += child.wait() == -signal.SIGKILL
+    assert kills >= 3
+    other = Store(results)
+    again = make_plan(path, fake_catalogue())
+    assert all(other.status(c) is None or other.valid(c) for c in again.cells)
+    run(again, other)
+    pd.testing.assert_frame_equal(values(again, other), values(plan, store))
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.json"
+    write_sealed(path, {"a": 1})
+
+    def killed(source: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_sealed(path, {"a": 2})
+    assert read_sealed(path) == {"a": 1}
+
+
+def test_a_full_disk_ends_in_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(UserError, match="the disk is full"):
+        write_atomic(tmp_path / "x", b"1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_runs_at_once_do_no_harm(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path)
+    command = [sys.executable, "-c", RUN, str(tmp_path / "results"), str(path)]
+    children = [
+        subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    assert [child.wait() for child in children] == [0, 0]
+    plan, store = make_plan(path, fake_catalogue()), Store(tmp_path / "results")
+    assert {str(store.status(cell)) for cell in plan.cells} == {"ok"}
+    assert [str(c) for c in plan.cells.values() if not store.valid(c.id)] == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "status"),
+    [
+        ("crash", "error: RuntimeError: the network is on fire"),
+        ("nan", "not finite"),
+        ("black", "black"),
+        ("constant", "constant"),
+        ("frozen", "frozen"),
+    ],
+)
+def test_a_failure_is_a_row_and_the_rest_goes_on(trouble: str, status: str, tmp_path: Path) -> None:
+    grid = f"grid: {{share: [0.5], guidance: [1.0], trouble: ['', {trouble}]}}"
+    text = EXPERIMENT.replace("grid: {share: [0.0, 0.5, 1.0], guidance: [1.0, 3.0]}", grid)
+    plan, store = make(tmp_path, text)
+    run(plan, store)
+    frame = table(plan, store)
+    blend = frame[frame["method"] == "blend"]
+    bad = blend[blend["trouble"] == trouble]
+    assert len(bad) == 8 and bad["status"].str.startswith(status).all()
+    assert (blend.loc[blend["trouble"] == "", "status"] == "ok").all()
+    assert bad["network_evaluations"].isna().all()  # no zeros standing in
+    record = store.run(bad["cell"].iloc[0])
+    assert "Traceback" in record["traceback"]
+    assert not (store.cell(bad["cell"].iloc[0]) / "frames.npz").exists()
+
+
+def test_verdict_and_retry(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    text = EXPERIMENT.replace("n_timesteps: 6", "n_timesteps: 6, trouble: crash")
+    plan, store = make(tmp_path, text)
+    run(plan, store)
+    command = ["--results", str(store.root)]
+    path = str(tmp_path / "toy.yaml")
+    assert main([*command, "verdict", path], fake_catalogue()) == 1
+    assert "48 of 51 cells failed" in capsys.readouterr().err
+    assert run(plan, store) == 0  # a failure is not tried again unasked
+    assert main([*command, "retry", path], fake_catalogue()) == 0
+    assert "48 failed cells" in capsys.readouterr().out
+    assert run(plan, store) > 0
+    write_experiment(tmp_path, text + "allow_failures: true\n")
+    assert main([*command, "verdict", path], fake_catalogue()) == 0
+
+
+def test_manifests_that_no_longer_hold_are_removed(tmp_path: Path) -> None:
+    plan, store = make(tmp_path)
+    run(plan, store)
+    path = str(tmp_path / "toy.yaml")
+    assert main(["--results", str(store.root), "collect", path], fake_catalogue()) == 0
+    targets = targets_of(plan, store, fake_catalogue())
+    targets.drop_stale()
+    assert all(manifest.exists() for manifest in targets.shard_manifests())
+    cell = next(c.id for c in plan.cells.values() if c.method.name == "blend")
+    (store.cell(cell) / "frames.npz").write_bytes(b"nonsense")
+    targets.drop_stale()
+    assert sum(not m.exists() for m in targets.shard_manifests()) == 1
+    assert not targets.collected().exists()

@@ -1,0 +1,63 @@
+"""Figures: equal results give equal bytes, and a Pareto front is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from reports.estimates import Estimate
+from reports.figures import all_figures, pareto_front
+from reports.results import Results, Row, load_results
+from reports.tables import Column, Entry, Line, Table
+from tests.report_fixture import FixtureCatalogue, fabricate
+
+CATALOGUE = FixtureCatalogue()
+
+
+def small(tmp_path: Path) -> tuple[Results, Table]:
+    """Results and a table of one metric, some of it unknown, infinite or far off."""
+    fabricate(tmp_path, clips=1, seeds=1, frames=1, pictures=False)
+    results = load_results(
+        "made", tmp_path, lambda name: CATALOGUE.method(name).control,
+        lambda name: [field.name for field in CATALOGUE.method(name).fields],
+    )  # fmt: skip
+    column = Column("psnr@rgb", "PSNR of a $x_1$ & more", "rgb", "↑", "dB", 1, "")
+    values = [1e6, float("inf"), None, 20.0, 22.0, 21.0, 23.0, 25.0]
+    lines = []
+    for row, mean in zip(results.rows, values, strict=True):
+        value = None if mean is None else Estimate(mean, mean - 1, mean + 1, 5, (mean,) * 5)
+        lines.append(Line(row, (Entry(value, ""),), 0, 1))
+    return results, Table("t", "T", "C", (column,), tuple(lines), ("world", ""))
+
+
+def test_figures_are_the_same_bytes_each_time(tmp_path: Path) -> None:
+    results, table = small(tmp_path)
+    first, second = all_figures(results, table), all_figures(results, table)
+    assert [f.id for f in first] == ["intervals", "ablation-pnp_f_t", "cost-quality"]
+    assert first == second
+    for figure in first:
+        assert figure.svg.startswith(b"<?xml") and b"<dc:date>" not in figure.svg
+        assert figure.pdf.startswith(b"%PDF") and b"CreationDate" not in figure.pdf
+
+
+def test_nothing_to_rank_gives_no_figures(tmp_path: Path) -> None:
+    results, table = small(tmp_path)
+    row = Row("source", "source", "source", "", "", (), control=True)
+    line = Line(row, (Entry(None, "–"),), 0, 1)
+    assert all_figures(results, Table("t", "T", "C", table.columns, (line,), table.scope)) == []
+
+
+def test_pareto_front_is_what_no_point_beats_in_both() -> None:
+    points = [tuple(p) for p in np.random.default_rng(0).integers(0, 12, (40, 2)).tolist()]
+    for higher in (True, False):
+        sign = 1 if higher else -1
+        unbeaten = {
+            (cost, quality)
+            for cost, quality in points
+            if not any(
+                (c <= cost and sign * q >= sign * quality) and (c, q) != (cost, quality)
+                for c, q in points
+            )
+        }
+        assert set(pareto_front(points, higher)) == unbeaten
