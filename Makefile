@@ -17,7 +17,7 @@ $(INSTALLED): requirements.lock
 	@echo "installing the locked environment into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)"
-	@$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
 	@touch $@
 
 install: $(INSTALLED) ## Install the locked environment into .venv

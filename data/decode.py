@@ -84,12 +84,12 @@ class VideoReader:
 
     def _promised(self) -> int:
         """Number of frames that the header says there are; 0 where it does not say."""
-        stream, container = self._stream, self._container
-        if stream.frames:
-            return stream.frames
-        if stream.duration and stream.time_base:
-            return int(stream.duration * stream.time_base * self.fps)
-        if container.duration and len(container.streams) == 1:
+        if self._stream.frames:
+            return self._stream.frames
+        container = self._container
+        # Matroska writes a length (of the longest track); elsewhere it is a guess.
+        written = "matroska" in container.format.name and len(container.streams) == 1
+        if written and container.duration:
             return int(container.duration / av.time_base * self.fps)
         return 0
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from data.errors import UserError, unknown
 from data.manifest import load_yaml
 
@@ -74,34 +72,10 @@ def dotted(location: Iterable[str | int]) -> str:
     return text
 
 
-def _repeated_keys(node: yaml.Node, at: Location = ()) -> list[tuple[Location, int, int]]:
-    """(key path, first line, second line) of keys given twice: YAML keeps only the last."""
-    found: list[tuple[Location, int, int]] = []
-    if isinstance(node, yaml.MappingNode):
-        first: dict[str, int] = {}
-        for key, value in node.value:
-            here, line = (*at, str(key.value)), key.start_mark.line + 1
-            if key.value in first:
-                found.append((here, first[key.value], line))
-            first.setdefault(key.value, line)
-            found += _repeated_keys(value, here)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            found += _repeated_keys(value, (*at, index))
-    return found
-
-
 def read_yaml(path: Path) -> YamlSource:
     """Read a YAML mapping with safe tags only.
 
-    Raises UserError when the file is missing, is no YAML, or is not a mapping. Keys given twice
-    are recorded as problems.
+    Raises UserError when the file is missing, is no YAML, is not a mapping or repeats a key.
     """
     value, lines = load_yaml(path)
-    source = YamlSource(path, value, lines)
-    root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    for location, first, second in _repeated_keys(root):
-        source.problems.append(
-            (second, f"{dotted(location)}: given twice (first on line {first}); keep one.")
-        )
-    return source
+    return YamlSource(path, value, lines)

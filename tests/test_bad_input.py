@@ -45,7 +45,7 @@ MISTAKES = {
     "ids and first": ("ids: [disc, ring]", "ids: [disc, ring]\n    first: 1", 4, ["not both"]),
     "labels": ("- name: same\n", "- name: same\n  - name: same\n", 13, ["'same'", "label"]),
     "set twice": ("{n_timesteps: 6}", "{share: 0.1}", 15, ["'share'", "'setting'"]),
-    "key twice": ("seeds: [0, 1]", "seeds: [0]\nseeds: [1]", 17, ["twice", "line 16"]),
+    "key twice": ("seeds: [0, 1]", "seeds: [0]\nseeds: [1]", 17, ["seeds", "given twice"]),
     "no edit": ("methods: [same]", "methods: [same, blend]", 8, ["no edits", "'blend' needs one"]),
     "no oracle": (
         "  - name: same\n",

@@ -9,6 +9,7 @@ import pytest
 from data.datasets import FOLDER, dataset_names, load_dataset
 from data.errors import UserError
 
+DISC = "- {colour: red, shape: circle, x: 30, y: 30, radius: 12}"
 GOOD = """\
 loader: world
 title: Test
@@ -57,7 +58,7 @@ def test_the_good_one_is_good(tmp_path):
         ),
         ("loader: world", "loader: wrld", 1, "unknown loader 'wrld'. Did you mean 'world'?"),
         ("{colour: blue}", "{colour: red}", 6, "nothing would change"),
-        ("- {colour: red, shape: circle, x: 30, y: 30, radius: 12}", "[]", 7, "one or two objects"),
+        (f"      {DISC}", "        []", 7, "one or two objects, 0 given"),
         ("{colour: blue}", "{}", 13, "at least one of colour"),
     ],
 )

@@ -1,9 +1,6 @@
 # Train the embedded models again: `snakemake -j N embedded_models`. Every step resumes from its
 # checkpoint in build/models/ after an interruption; what it writes replaces models/world-*.
-def trained_before(wildcards):
-    """Markers of the models that a model's training starts from."""
-    needs = {"vae": [], "clip": [], "unet": ["vae"], "decoder": ["unet"]}
-    return [f"build/models/{part}.done" for part in needs[wildcards.part]]
+STARTS_FROM = {"vae": [], "clip": [], "unet": ["vae"], "decoder": ["unet"]}
 
 
 rule embedded_models:
@@ -13,7 +10,11 @@ rule embedded_models:
 
 rule train_model:
     input:
-        ancient(trained_before),
+        ancient(
+            lambda wildcards: expand(
+                "build/models/{part}.done", part=STARTS_FROM[wildcards.part]
+            )
+        ),
     output:
         touch("build/models/{part}.done"),
     log:
