@@ -73,15 +73,14 @@ def spell(name: str) -> str:
 def decimals_of(estimates: Sequence[Estimate | None]) -> int:
     """Decimals that show two significant digits of the typical interval's half-width.
 
-    Without intervals the standard deviation over the clips stands in for it.
+    Without intervals the standard deviation over the clips stands in for the half-width.
     """
     known = [e for e in estimates if e is not None]
     widths = [(e.high - e.low) / 2 if e.low is not None else np.std(e.points) for e in known]
     widths = [width for width in widths if width > 0 and math.isfinite(width)]
     if not widths:
         return 2
-    digits = 1 if any(e.low is not None for e in known) else 0
-    return int(np.clip(digits - math.floor(math.log10(np.median(widths))), 0, 6))
+    return int(np.clip(1 - math.floor(math.log10(np.median(widths))), 0, 6))
 
 
 def make_entry(value: Estimate | None, column: Column, rank: str = "", clips: int = 0) -> Entry:
