@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format lock weights models report clean
+.PHONY: help install demo test lint format lock weights models report parity clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ models: $(INSTALLED) ## Train the embedded models again (hours on 2 cores; resum
 
 report: $(INSTALLED) ## Render a report again: make report EXPERIMENT=quickstart
 	@$(BIN)/python -m reports render $(or $(EXPERIMENT),quickstart)
+
+parity: $(INSTALLED) ## Compare methods with recordings of the originals: make parity GOLDEN=<folder>
+	@$(BIN)/python -m tests.parity $(GOLDEN)
 
 clean: ## Remove what can be computed again, but not .venv
 	@rm -rf build results .snakemake

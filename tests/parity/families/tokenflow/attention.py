@@ -1,0 +1,48 @@
+"""One self-attention with recorded weights: extended over all frames or over a window."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+
+from diffusers.models.attention_processor import Attention
+
+from methods.attention import ExtendedAttention
+from tests.parity.compare import Comparison, compare
+from tests.parity.families.tokenflow.common import tolerance
+from tests.parity.recording import Recording
+from tests.parity.run import Case
+
+OUTPUT = re.compile(r"out\.(?P<clip>n\d+)\.(full|window(?P<window>\d+))\.inject_(?P<inject>on|off)")
+WEIGHT = "in.weight."
+
+
+def attention_cases(recording: Recording) -> Iterator[Case]:
+    """One case per output, whose name says frames, window and injection."""
+    attention = _attention(recording)
+    for name in recording.tensors:
+        if found := OUTPUT.fullmatch(name):
+            extended = ExtendedAttention(found["inject"] == "on", int(found["window"] or 0))
+            run = partial(_compare, recording, attention, extended, name, f"in.{found['clip']}.x")
+            yield name.removeprefix("out."), run
+
+
+def _attention(recording: Recording) -> Attention:
+    dim, heads = recording.setting("dim"), recording.setting("heads")
+    attention = Attention(dim, heads=heads, dim_head=dim // heads)
+    attention.load_state_dict(
+        {
+            name.removeprefix(WEIGHT): recording.tensors[name]
+            for name in recording.tensors
+            if name.startswith(WEIGHT)
+        }
+    )
+    return attention.requires_grad_(False)
+
+
+def _compare(
+    recording: Recording, attention: Attention, extended: ExtendedAttention, name: str, tokens: str
+) -> Iterator[Comparison]:
+    ours = extended(attention, recording.tensors[tokens])
+    yield compare(recording.tensors[name], ours, tolerance(recording))
