@@ -8,6 +8,8 @@ from typing import Any
 
 from methods.base import Method
 
+WARM_UP = 8  # frames: enough to choose kernels, few enough for any device
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -21,6 +23,7 @@ class Catalogue:
     backbone: Callable[[str], Any]  # name -> methods.backbones.BackboneInfo
     load_backbone: Callable[[str, str, str], Any]  # name, device, dtype -> a loaded backbone
     metric: Callable[[str], Any]  # recipe -> metrics.base.Metric
+    warm_up: Callable[[Any, Any], Any]  # backbone, frames: as a first cell would use it
     invert: Callable[[Any, Any, Any], Any]  # backbone, frames, InversionSpec -> Inversion
     load_inversion: Callable[[Any], Any]  # path -> Inversion
     backbone_modules: tuple[str, ...]  # code that every method with a backbone uses
@@ -33,6 +36,11 @@ def project_catalogue() -> Catalogue:
     from methods.backbones import backbone_names, get_backbone_info, load_backbone
     from methods.registry import get_method, method_names
     from metrics.registry import get_metric, recipe_names
+
+    def warm_up(backbone: Any, frames: Any) -> None:
+        latents = backbone.encode(frames[:WARM_UP])
+        backbone.predict(latents, 1, backbone.embed([""] * len(latents)))
+        backbone.decode(latents)
 
     def invert(backbone: Any, frames: Any, spec: Any) -> Any:
         from methods.inversion import invert
@@ -53,6 +61,7 @@ def project_catalogue() -> Catalogue:
         backbone=get_backbone_info,
         load_backbone=load_backbone,
         metric=get_metric,
+        warm_up=warm_up,
         invert=invert,
         load_inversion=load_inversion,
         backbone_modules=("methods.backbones.load",),

@@ -14,14 +14,29 @@ from experiments.planner import Plan
 from experiments.score import edit_name
 from experiments.store import OK, Store
 
-COSTS = ("seconds_load", "seconds_invert", "seconds_edit", "seconds_decode")
-COUNTS = ("inversion_evaluations", "network_evaluations", "peak_memory_mb")
+SECONDS = (
+    "seconds_load",
+    "seconds_warmup",
+    "seconds_invert",
+    "seconds_edit",
+    "seconds_decode",
+)
+COUNTS = (
+    "inversion_evaluations",
+    "network_evaluations",
+    "peak_memory_mb",
+    "peak_reserved_mb",
+    "energy_j",
+)
 NOT_RUN = "not run"
 
 
 def table(plan: Plan, store: Store) -> pd.DataFrame:
-    """Rows in the order of the experiment; a cell without frames has its reason as ``status``."""
-    runs = {cell_id: store.run(cell_id) for cell_id in plan.cells}
+    """Rows in the order of the experiment; a cell without frames has its reason as ``status``.
+
+    A cell whose frames are not those that were written counts as not run.
+    """
+    runs = {c: store.run(c) if store.settled(c) else None for c in plan.cells}
     scores = {cell_id: store.scores(cell_id) for cell_id in plan.cells}
     rows = [
         _row(plan, request, cell, runs[cell.id], scores[cell.id]) for request, cell in plan.rows
@@ -47,7 +62,7 @@ def columns(plan: Plan) -> list[str]:
         "n_frames",
         *settings,
         *plan.experiment.metrics,
-        *COSTS,
+        *SECONDS,
         "seconds_per_frame",
         *COUNTS,
         "hardware_id",
@@ -77,7 +92,8 @@ def _row(
         known = scores.get(edit_name(request.edit), {})
         row |= {recipe: known.get(recipe, {}).get("value") for recipe in plan.experiment.metrics}
         cost = run["cost"]
-        row |= {name: cost[name] for name in (*COSTS, *COUNTS, "hardware_id")}
+        # A cell of an older version lacks the figures that were added since.
+        row |= {name: cost.get(name) for name in (*SECONDS, *COUNTS, "hardware_id")}
         row["seconds_per_frame"] = cost["seconds_edit"] / request.clip.frames
     return row
 
@@ -89,7 +105,7 @@ def _plain(value: Any) -> Any:
 
 def write_table(frame: pd.DataFrame, plan: Plan, store: Store) -> bytes:
     """Write ``results/<experiment>.parquet`` and return its bytes."""
-    numbers = [*plan.experiment.metrics, *COSTS, "seconds_per_frame", *COUNTS]
+    numbers = [*plan.experiment.metrics, *SECONDS, "seconds_per_frame", *COUNTS]
     # An all-missing column would otherwise have no type, and differ between two runs.
     frame = frame.astype(dict.fromkeys(numbers, "float64"))
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What a piece of work costs: seconds, network evaluations and peak memory."""
+"""What a piece of work costs: seconds, network evaluations, peak memory and energy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +18,51 @@ MB = 2**20
 
 @dataclass
 class Cost:
-    """Adds up along the steps of one cell."""
+    """Adds up along the steps of one cell. ``Cost()`` is no work; None is what was not measured."""
 
     seconds: float = 0.0
     evaluations: int = 0  # samples through the network
-    peak_memory_mb: float = 0.0  # of the process on a CPU, allocated on a GPU
+    peak_memory_mb: float = 0.0  # of the process on a CPU, of its tensors on a GPU
+    peak_reserved_mb: float | None = None  # held by a GPU's allocator; None on a CPU
+    energy_j: float | None = None  # of a GPU that nobody else uses
 
     def __add__(self, other: Cost) -> Cost:
+        nothing = Cost()
+        if nothing in (self, other):
+            return replace(other if self == nothing else self)
         return Cost(
             self.seconds + other.seconds,
             self.evaluations + other.evaluations,
             max(self.peak_memory_mb, other.peak_memory_mb),
+            _unless_unknown(max, self.peak_reserved_mb, other.peak_reserved_mb),
+            _unless_unknown(lambda a, b: a + b, self.energy_j, other.energy_j),
+        )
+
+    def __sub__(self, earlier: Cost) -> Cost:
+        """What came between two readings of :meth:`Meter.now`."""
+        return Cost(
+            self.seconds - earlier.seconds,
+            self.evaluations - earlier.evaluations,
+            energy_j=_unless_unknown(lambda a, b: a - b, self.energy_j, earlier.energy_j),
         )
 
 
-class Meter:
-    """Measures blocks of work on a device; ``backbone`` counts its own evaluations."""
+def _unless_unknown(
+    combine: Callable[[float, float], float], a: float | None, b: float | None
+) -> float | None:
+    return None if a is None or b is None else combine(a, b)
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
+
+class Meter:
+    """Measures blocks of work on a device; ``backbone`` counts its own evaluations.
+
+    ``energy`` reads the joules that the device has used so far, None where it cannot tell.
+    """
+
+    def __init__(
+        self, device: str = "cpu", energy: Callable[[], float | None] = lambda: None
+    ) -> None:
+        self.device, self.energy = device, energy
         self.backbone: Any = None
 
     @contextlib.contextmanager
@@ -44,12 +70,25 @@ class Meter:
         """Fill in a cost when the block ends well."""
         cost = Cost()
         self._reset_peak()
-        before, start = self._evaluations(), time.perf_counter()
+        evaluations, joules, start = self._evaluations(), self.energy(), time.perf_counter()
         yield cost
         self._wait()
         cost.seconds = time.perf_counter() - start
-        cost.evaluations = self._evaluations() - before
-        cost.peak_memory_mb = self._peak()
+        cost.energy_j = _unless_unknown(lambda a, b: b - a, joules, self.energy())
+        cost.evaluations = self._evaluations() - evaluations
+        cost.peak_memory_mb, cost.peak_reserved_mb = self._peaks()
+
+    def forget_cache(self) -> None:
+        """Free what the allocator keeps, so that what is reserved next is reserved for a reason."""
+        if self.device != "cpu":
+            import torch
+
+            torch.cuda.empty_cache()
+
+    def now(self) -> Cost:
+        """Clock, network evaluations and joules so far: two readings tell what came between."""
+        self._wait()
+        return Cost(time.perf_counter(), self._evaluations(), energy_j=self.energy())
 
     def _evaluations(self) -> int:
         return getattr(self.backbone, "evaluations", 0)
@@ -70,17 +109,18 @@ class Meter:
         with contextlib.suppress(OSError):  # Linux alone can start the peak anew
             Path("/proc/self/clear_refs").write_text("5")
 
-    def _peak(self) -> float:
+    def _peaks(self) -> tuple[float, float | None]:
+        """Peak memory, and on a GPU what its allocator reserved, in MB."""
         if self.device != "cpu":
             import torch
 
-            return torch.cuda.max_memory_allocated() / MB
+            return torch.cuda.max_memory_allocated() / MB, torch.cuda.max_memory_reserved() / MB
         with contextlib.suppress(OSError, StopIteration, ValueError):
             lines = Path("/proc/self/status").read_text().splitlines()
-            return int(next(x for x in lines if x.startswith("VmHWM")).split()[1]) / 1024
+            return int(next(x for x in lines if x.startswith("VmHWM")).split()[1]) / 1024, None
         import psutil
 
-        return psutil.Process().memory_info().rss / MB
+        return psutil.Process().memory_info().rss / MB, None
 
 
 def hardware(device: str, threads: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from data.clip import Clip
 from data.progress import Progress
 from experiments.atomic import digest, write_sealed
 from experiments.catalogue import Catalogue
@@ -35,8 +36,10 @@ class Tally:
     evaluations_alone: int = 0  # that the same cells need one by one
     seconds: float = 0.0  # spent in methods, inversions included
     seconds_load: float = 0.0
+    seconds_warmup: float = 0.0  # the process's first network call, which no cell pays for
     seconds_total: float = 0.0
     work: dict[str, list[float]] = field(default_factory=dict)  # method -> evaluations, seconds
+    peaks: dict[str, float] = field(default_factory=dict)  # method -> peak memory of a cell, MB
 
     @property
     def failed(self) -> int:
@@ -56,10 +59,11 @@ class ShardRunner:
         device: str = "cpu",
         threads: int = 1,
         after_cell: Callable[[Tally], None] = lambda tally: None,
+        energy: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.plan, self.shard, self.store, self.catalogue = plan, shard, store, catalogue
         self.device, self.after_cell = device, after_cell
-        self.meter = Meter(device)
+        self.meter = Meter(device, energy)
         self.clip = clip_loader(catalogue.dataset)
         self.inversions = Inversions(store, catalogue, self.meter)
         self.backbone: Any = None
@@ -89,6 +93,7 @@ class ShardRunner:
             {
                 "shard": self.shard.id,
                 "experiment": self.plan.name,
+                "backbone": next((c.backbone.name for c in self.shard.cells if c.backbone), None),
                 "cells": dict(sorted(self.tally.statuses.items())),
                 "ran": len(missing),
                 "cost": {k: v for k, v in asdict(self.tally).items() if k != "statuses"},
@@ -145,6 +150,9 @@ class ShardRunner:
         """What the cells of a trie see: the same but for the setting."""
         clip = self.clip(first.clip)
         backbone = self._backbone(first)
+        if backbone is not None and not self.tally.seconds_warmup:
+            self._warm_up(clip)
+        self.meter.forget_cache()
         inversion, self.inversion_cost = None, Cost()
         if first.inversion is not None:
             before, start = self._evaluations(), time.perf_counter()
@@ -173,6 +181,13 @@ class ShardRunner:
             self.tally.seconds_load = time.perf_counter() - start
         return self.backbone
 
+    def _warm_up(self, clip: Clip) -> None:
+        """Let the first network call choose kernels and allocate before anything is measured."""
+        with self.meter.measure() as cost:
+            self.catalogue.warm_up(self.backbone, clip.frames)
+        self.backbone.evaluations -= cost.evaluations
+        self.tally.seconds_warmup = cost.seconds
+
     def _record(self, outcome: Outcome) -> None:
         """Write a cell, or its failure; cells that never ran cost nothing."""
         cell, inversion = outcome.cell, self.inversion_cost if outcome.cell.inversion else Cost()
@@ -190,12 +205,15 @@ class ShardRunner:
             "provenance": self.provenance,
             "cost": {
                 "seconds_load": self.tally.seconds_load if cell.backbone else 0.0,
+                "seconds_warmup": self.tally.seconds_warmup if cell.backbone else 0.0,
                 "seconds_invert": inversion.seconds,
                 "seconds_edit": outcome.edit.seconds,
                 "seconds_decode": outcome.decode.seconds,
                 "inversion_evaluations": inversion.evaluations,
                 "network_evaluations": outcome.edit.evaluations,
                 "peak_memory_mb": total.peak_memory_mb,
+                "peak_reserved_mb": total.peak_reserved_mb,
+                "energy_j": total.energy_j,
                 "hardware_id": self.provenance["hardware"]["id"],
             },
         }
@@ -206,3 +224,5 @@ class ShardRunner:
             self.store.write_failure(cell.id, status, outcome.trace, record)
         self.tally.statuses[cell.id] = status
         self.tally.evaluations_alone += total.evaluations
+        name = cell.method.name
+        self.tally.peaks[name] = max(total.peak_memory_mb, self.tally.peaks.get(name, 0.0))

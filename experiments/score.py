@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data.errors import UserError
 from data.progress import Progress
 from experiments.atomic import digest, write_sealed
@@ -112,7 +114,7 @@ def run_batch(
     for job in batch.jobs:
         pairs = missing(store, job, batch.fingerprints)
         if pairs:
-            clip, frames = clip_of(job.cell.clip), store.frames(job.cell.id)
+            clip, frames = clip_of(job.cell.clip), _frames(store, job.cell)
             added: dict[str, dict[str, Any]] = {}
             for edit, recipe in pairs:
                 metric = metrics.setdefault(recipe, catalogue.metric(recipe))
@@ -125,6 +127,17 @@ def run_batch(
         store.root / "scored" / f"{batch.id}.json",
         {"batch": batch.id, "cells": [job.cell.id for job in batch.jobs]},
     )
+
+
+def _frames(store: Store, cell: Cell) -> np.ndarray:
+    """A cell's frames; UserError if they are not those that were written."""
+    try:
+        return store.frames(cell.id)
+    except KeyError:
+        raise UserError(
+            f"{store.cell(cell.id)}: the frames of {cell} were altered or are incomplete; they are "
+            "not scored. Run the same snakemake command again: it makes them anew."
+        ) from None
 
 
 def _score(metric: Metric, sample: Sample, mark: str, say: Callable[[str], None]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from reports.tables import Column, Line, Table, file_name, make_entry
 
 _TITLES = {
     "seconds_load": ("Load", "s"),
+    "seconds_warmup": ("Warm up", "s"),
     "seconds_invert": ("Invert", "s"),
     "seconds_edit": ("Edit", "s"),
     "seconds_decode": ("Decode", "s"),
@@ -15,6 +16,8 @@ _TITLES = {
     "inversion_evaluations": ("Inversion evaluations", ""),
     "network_evaluations": ("Network evaluations", ""),
     "peak_memory_mb": ("Peak memory", "MB"),
+    "peak_reserved_mb": ("Peak reserved", "MB"),
+    "energy_j": ("Energy", "J"),
 }
 
 
@@ -51,7 +54,8 @@ def _cost_table(results: Results, dataset: str, table_id: str) -> Table:
         lines.append(Line(row, entries, int((asked["status"] != "ok").sum()), len(asked)))
     caption = (
         f"{results.title} on {dataset}: cost of a cell run alone on a warm backbone, median and "
-        "quartiles over distinct cells. Loading is paid once per job, inversion once per clip."
+        "quartiles over distinct cells. Loading and warming up are paid once per job, inversion "
+        "once per clip."
     )
     machines = cells["hardware_id"].nunique() if "hardware_id" in cells else 1
     if machines > 1:

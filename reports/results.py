@@ -17,6 +17,7 @@ from experiments.store import Store
 
 COSTS = (
     "seconds_load",
+    "seconds_warmup",
     "seconds_invert",
     "seconds_edit",
     "seconds_decode",
@@ -24,6 +25,8 @@ COSTS = (
     "inversion_evaluations",
     "network_evaluations",
     "peak_memory_mb",
+    "peak_reserved_mb",
+    "energy_j",
 )
 MEASURED = (*(name for name in COSTS if "evaluations" not in name), "hardware_id")  # vary by run
 REQUEST = ["dataset", "clip", "edit", "seed"]  # what two methods are compared on

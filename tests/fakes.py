@@ -276,6 +276,7 @@ def fake_catalogue() -> Catalogue:
         backbone=lambda name: _named("backbone", name, {"toy": info}),
         load_backbone=lambda name, device, dtype: FakeBackbone(),
         metric=lambda recipe: _named("metric", recipe, METRICS)(),
+        warm_up=lambda backbone, frames: backbone.predict(frames / 255, 0, 1.0),
         invert=invert,
         load_inversion=FakeInversion.load,
         backbone_modules=(),
