@@ -1,4 +1,7 @@
-"""Methods by name. A method is found by its file: ``methods/<name>.py`` defines one, named so."""
+"""Methods by name. A method is found by its file: ``methods/<name>.py`` defines one, named so.
+
+A hyphen in a method's name is an underscore in its file's.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def _classes() -> dict[str, type[Method]]:
             and not inspect.isabstract(value)
         ]
         for method in defined:
-            if len(defined) > 1 or method.name != module_info.name:
+            if len(defined) > 1 or method.name.replace("-", "_") != module_info.name:
                 raise ImportError(
                     f"methods/{module_info.name}.py must define one method, named "
                     f"'{module_info.name}'; it defines {', '.join(m.name for m in defined)}"

@@ -25,6 +25,7 @@ SMALL = {
     "reconstruct": STEPS,
     "pnp": {**STEPS, "pnp_f_t": 0.75},
     "tokenflow": {**STEPS, "pnp_f_t": 0.75, "batch_size": 2},
+    "text2video-zero": STEPS,
 }
 
 
