@@ -11,12 +11,17 @@ from experiments.store import Store
 
 min_version("9.0")
 
-# `--config retry=true` runs failed cells again.
+# `--config retry=true` runs failed cells again; `--config devices=0,1` chooses GPUs.
 WANTED = Wanted(
     Path("experiments"),
     Store("results"),
     retry=workflow.is_main_process and bool(config.get("retry")),
+    devices=config.get("devices", "auto"),
 )
+# As many shards at a time as there are places on GPUs, whatever -j says, unless a profile or
+# `--resources gpu=N` says otherwise.
+if WANTED.slots and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", sum(WANTED.slots.values()))
 
 
 wildcard_constraints:

@@ -11,6 +11,7 @@ from pathlib import Path
 from data.errors import UserError
 from experiments import commands
 from experiments.catalogue import Catalogue, project_catalogue
+from experiments.devices import AUTO
 from experiments.store import Store
 
 NAMED = {
@@ -39,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--id", required=name == "shard", help="which one")
         command.add_argument("--threads", type=int, default=1, help="cores it may use")
         if name == "shard":
-            command.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+            command.add_argument(
+                "--devices", default=AUTO, help="auto, cpu, or GPUs such as 0,1 (0,0: two on one)"
+            )
             command.add_argument("--workers", type=int, default=1, help="shards run at a time")
     return parser
 
@@ -58,7 +61,7 @@ def _run(given: argparse.Namespace, catalogue: Catalogue) -> int:
                 desk,
                 given.experiment,
                 given.id,
-                device=given.device,
+                devices=given.devices,
                 threads=given.threads,
                 workers=given.workers,
             )

@@ -69,6 +69,10 @@ class Experiment(Strict):
     metrics: list[str] = []
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     allow_failures: bool = Field(False, description="failed cells do not fail the run")
+    cell_time_limit: float | None = Field(
+        None, gt=0, description="seconds after which a cell is given up; default: never"
+    )
+    timing: bool = Field(False, description="times matter: each shard has its device for itself")
     shard_size: int = Field(64, ge=1, description="most cells that one job runs")
     shard_evaluations: int = Field(
         6000, ge=1, description="network evaluations above which a job takes no further cells"

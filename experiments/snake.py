@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
 from experiments.catalogue import Catalogue, project_catalogue
 from experiments.commands import Desk
+from experiments.devices import AUTO, on_gpus, resolve
 from experiments.store import Store
 from experiments.targets import Targets
 
@@ -26,11 +29,20 @@ class Wanted:
         store: Store,
         *,
         retry: bool = False,
+        devices: Any = AUTO,
         catalogue: Callable[[], Catalogue] = project_catalogue,
     ) -> None:
         self.folder, self.store, self.retry, self._catalogue = folder, store, retry, catalogue
+        # A list may come from a profile, a lone number from the command line.
+        self.devices = ",".join(map(str, devices)) if isinstance(devices, list) else str(devices)
         self._desk: Desk | None = None
         self._known: dict[str, Targets] = {}
+
+    @cached_property
+    def slots(self) -> dict[str, int]:
+        """How many shards each GPU takes at a time; none where the CPU does the work."""
+        devices = resolve(self.devices)
+        return dict(Counter(devices)) if on_gpus(devices) else {}
 
     @property
     def names(self) -> list[str]:
@@ -70,6 +82,14 @@ class Wanted:
         shard = self._holding(wildcards.digest).plan.shard(wildcards.digest)
         datasets = {cell.clip.dataset for cell in shard.cells} if shard else set()
         return [f"data/prepared/{name}/index.json" for name in sorted(datasets)]
+
+    def gpu(self, wildcards: Wildcards) -> int:
+        """Resource function of a shard: the places on a GPU that it takes."""
+        plan = self._holding(wildcards.digest).plan
+        shard = plan.shard(wildcards.digest)
+        if not self.slots or not shard or not any(cell.backbone for cell in shard.cells):
+            return 0
+        return max(self.slots.values()) if plan.experiment.timing else 1
 
     def batch(self, wildcards: Wildcards) -> list[str]:
         """Shards whose cells a scoring batch scores."""

@@ -60,6 +60,9 @@ MISTAKES = {
         ["predicts epsilon", "needs velocity"],
     ),
     "missing": ("backbones: [toy]\n", "", 1, ["backbones: required"]),
+    "time limit": ("[0, 1]", "[0, 1]\ncell_time_limit: 0", 17, ["cell_time_limit", "0 given"]),
+    "no time": ("[0, 1]", "[0, 1]\ncell_time_limit: long", 17, ["'long' given", "number"]),
+    "timing": ("[0, 1]", "[0, 1]\ntiming: maybe", 17, ["timing: 'maybe' given"]),
     "not a list": ("[0, 1]", "3", 16, ["seeds", "list"]),
     "nothing": (
         "    methods: [blend, same]\n",

@@ -18,7 +18,7 @@ import pytest
 from data.errors import UserError
 from experiments.__main__ import main
 from experiments.atomic import read_sealed, write_atomic, write_sealed
-from experiments.collect import table
+from experiments.collect import COUNTS, SECONDS, table
 from experiments.planner import Plan, make_plan
 from experiments.runner import ShardRunner
 from experiments.store import Store
@@ -26,14 +26,7 @@ from experiments.targets import targets_of
 from tests.fakes import EXPERIMENT, fake_catalogue, write_experiment
 
 ROOT = Path(__file__).resolve().parent.parent
-VARY = [
-    "seconds_load",
-    "seconds_invert",
-    "seconds_edit",
-    "seconds_decode",
-    "seconds_per_frame",
-    "peak_memory_mb",
-]
+VARY = [*SECONDS, "seconds_per_frame", *(name for name in COUNTS if "evaluations" not in name)]
 
 RUN = """
 import sys

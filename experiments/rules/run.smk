@@ -8,18 +8,21 @@ rule shard:
         "results/logs/shards/{digest}.log",
     conda:
         "../../environment.yml"
+    # One thread per shard, so that parallel shards divide the cores and a cell's frames do not
+    # depend on how many there are; `--set-threads shard=4` gives each shard more.
     threads: 1
     resources:
-        gpu=0,
+        gpu=WANTED.gpu,
         mem_mb=2000,
         runtime=240,
     params:
         python=sys.executable,
         experiment=WANTED.experiment_of,
         workers=workflow.cores or 1,
+        devices=WANTED.devices,
     shell:
         "{params.python} -m experiments shard {params.experiment} --id {wildcards.digest}"
-        " --threads {threads} --workers {params.workers} 2> {log}"
+        " --threads {threads} --workers {params.workers} --devices {params.devices:q} 2> {log}"
 
 
 rule score:
