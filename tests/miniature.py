@@ -49,14 +49,14 @@ def byte_alphabet() -> list[str]:
     return sorted(ByteLevel.alphabet())
 
 
-def make_tokenizer() -> CLIPTokenizer:
+def make_tokenizer(max_length: int = MAX_LENGTH) -> CLIPTokenizer:
     """Byte-level BPE without merges: every text has tokens, one per byte."""
     letters = byte_alphabet()
     words = [*letters, *(letter + "</w>" for letter in letters), START, END]
     return CLIPTokenizer(
         vocab={word: index for index, word in enumerate(words)},
         merges=[],
-        model_max_length=MAX_LENGTH,
+        model_max_length=max_length,
     )
 
 
