@@ -10,7 +10,7 @@ from experiments.atomic import read_sealed
 from experiments.cost import hardware
 from experiments.planner import Plan, Shard
 from experiments.store import OK, Store
-from experiments.trie import tries
+from experiments.trie import families
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ def work_left(plan: Plan, store: Store, settled: set[str]) -> dict[str, int]:
     for shard in plan.shards:
         cells = [cell for cell in shard.cells if cell.id not in settled]
         todo += cells
-        roots = shard.tries if len(cells) == len(shard.cells) else tries(cells)
-        for root in roots:
-            left[root.cells()[0].method.name] += root.evaluations()
+        whole = len(cells) == len(shard.cells)
+        for family in shard.families if whole else families(cells):
+            left[family.cells()[0].method.name] += family.evaluations()
     for name, evaluations in plan.inversions(todo).items():
         if not store.inversion(name).is_file():
             left["inversion"] += evaluations

@@ -7,7 +7,7 @@ steps stand together. Cells that may share steps are parted only where a shard w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from experiments.catalogue import Catalogue
 from experiments.cells import Cell, Request, inversion_id
 from experiments.code_digest import PROJECT, code_digest
 from experiments.schema import Experiment
-from experiments.trie import Node, alone, tries
+from experiments.trie import Family, alone, families
 from experiments.validate import Checked, check
 from methods.base import Method
 
@@ -34,9 +34,9 @@ class Shard:
         return digest(sorted(cell.id for cell in self.cells))
 
     @cached_property
-    def tries(self) -> list[Node]:
-        """The shared steps of its cells."""
-        return tries(self.cells)
+    def families(self) -> list[Family]:
+        """Its cells by what they share."""
+        return families(self.cells)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +91,9 @@ class Plan:
         return alone(cell) + inversion
 
     def shared(self, shards: Iterable[Shard] | None = None) -> int:
-        """Network evaluations with shared inversions and shared steps."""
+        """Network evaluations with shared inversions, steps and source passes."""
         chosen = self.shards if shards is None else list(shards)
-        steps = sum(root.evaluations() for shard in chosen for root in shard.tries)
+        steps = sum(family.evaluations() for shard in chosen for family in shard.families)
         return steps + sum(self.inversions(c for s in chosen for c in s.cells).values())
 
 
@@ -140,9 +140,9 @@ def pack(cells: Iterable[Cell], size: int, evaluations: int) -> list[Shard]:
         together.sort(key=lambda cell: (cell.clip.dataset, cell.clip.clip, cell.clip.frames))
         held: list[Cell] = []
         work = 0
-        for root in tries(together):
-            bundle = root.cells()
-            cost = root.evaluations()
+        for family in families(together):
+            bundle = family.cells()
+            cost = family.evaluations()
             if held and (len(held) + len(bundle) > size or work + cost > evaluations):
                 shards.append(Shard(tuple(held)))
                 held, work = [], 0
@@ -154,10 +154,3 @@ def pack(cells: Iterable[Cell], size: int, evaluations: int) -> list[Shard]:
         if held:
             shards.append(Shard(tuple(held)))
     return shards
-
-
-def evaluations_left(plan: Plan, done: Sequence[str]) -> int:
-    """Evaluations, shared steps counted once, of the shards with the given cells done."""
-    settled = set(done)
-    left = [tuple(c for c in shard.cells if c.id not in settled) for shard in plan.shards]
-    return sum(root.evaluations() for cells in left for root in tries(cells))

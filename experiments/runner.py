@@ -16,13 +16,14 @@ from data.progress import Progress
 from experiments.atomic import digest, write_sealed
 from experiments.catalogue import Catalogue
 from experiments.cells import Cell
+from experiments.checkpoint import Checkpoint
 from experiments.clips import clip_loader
 from experiments.cost import Cost, Meter, hardware
 from experiments.inversions import Inversions
 from experiments.planner import Plan, Shard
 from experiments.provenance import provenance
 from experiments.store import OK, Store
-from experiments.trie import Node, tries
+from experiments.trie import Family, families
 from experiments.walk import Outcome, status_of, walk
 from methods.base import Context
 
@@ -78,10 +79,10 @@ class ShardRunner:
         total = len(self.shard.cells)
         progress = Progress(f"shard {self.shard.id}", total, done=total - len(missing))
         wanted = set(missing)
-        for root in self.shard.tries:
-            if wanted.isdisjoint(root.cells()):
+        for family in self.shard.families:
+            if wanted.isdisjoint(family.cells()):
                 continue
-            for cell in self._run_trie(root):
+            for cell in self._run_family(family):
                 if cell in wanted:
                     progress.update(1, f"{cell}: {self.tally.statuses[cell.id]}")
                     self.after_cell(self.tally)
@@ -102,22 +103,24 @@ class ShardRunner:
         )
         return self.tally
 
-    def _run_trie(self, root: Node) -> Iterator[Cell]:
-        """Run the missing cells of a trie, unless another process has meanwhile run them."""
-        cells = root.cells()
-        with self.store.lock(f"run-{digest(sorted(cell.id for cell in cells))}"):
+    def _run_family(self, family: Family) -> Iterator[Cell]:
+        """Run the missing cells of a family, unless another process has meanwhile run them."""
+        cells = family.cells()
+        name = digest(sorted(cell.id for cell in cells))
+        checkpoint = Checkpoint(self.store.root / "partial" / f"{name}.npz")
+        with self.store.lock(f"run-{name}"):
             missing = [cell for cell in cells if not self.store.settled(cell.id)]
             for cell in cells:
                 if cell not in missing:
                     self.tally.statuses[cell.id] = str(self.store.status(cell.id))
                     yield cell
-            for left in tries(missing):
-                for outcome in self._outcomes(left):
+            for left in families(missing):
+                for outcome in self._outcomes(left, checkpoint):
                     self._record(outcome)
                     yield outcome.cell
 
-    def _outcomes(self, root: Node) -> Iterator[Outcome]:
-        cells = root.cells()
+    def _outcomes(self, family: Family, checkpoint: Checkpoint) -> Iterator[Outcome]:
+        cells = family.cells()
         try:
             context = self._contexts(cells[0])
         except Exception as error:
@@ -126,7 +129,7 @@ class ShardRunner:
                 yield Outcome(cell, None, Cost(), Cost(), status_of(error), trace)
             return
         before, start = self._evaluations(), time.perf_counter()
-        seconds, outcomes = 0.0, walk(root, context, self.meter)
+        seconds, outcomes = 0.0, walk(family, context, self.meter, checkpoint)
         while True:  # time the walk alone, not what is done with its outcomes
             outcome = next(outcomes, None)
             seconds += time.perf_counter() - start
@@ -147,7 +150,7 @@ class ShardRunner:
         total[1] += seconds
 
     def _contexts(self, first: Cell) -> Callable[[Cell], Context]:
-        """What the cells of a trie see: the same but for the setting."""
+        """What the cells of a family see: the same but for edit and setting."""
         clip = self.clip(first.clip)
         backbone = self._backbone(first)
         if backbone is not None and not self.tally.seconds_warmup:
@@ -162,9 +165,9 @@ class ShardRunner:
             ran = self._evaluations() - before
             if ran:
                 self._add_work("inversion", ran, time.perf_counter() - start)
-        edit = clip.edits[first.edit] if first.edit is not None else None
 
         def context(cell: Cell) -> Context:
+            edit = clip.edits[cell.edit] if cell.edit is not None else None
             return Context(clip, edit, cell.setting, cell.seed, backbone, inversion)
 
         return context

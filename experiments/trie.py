@@ -1,4 +1,8 @@
-"""Steps that cells share. Cells that start alike and whose first plans agree run them once."""
+"""Steps that cells share. Cells that start alike and whose first plans agree run them once.
+
+Tries of one clip, inversion and seed are a *family*: run in lockstep, step by step, they also share
+what a step computes of the source alone (``StepPlan.source_evaluations``).
+"""
 
 from __future__ import annotations
 
@@ -64,16 +68,12 @@ def alone(cell: Cell) -> int:
 def start_of(cell: Cell) -> Hashable:
     """What two cells must have in common to share their start and, with it, any step."""
     plans = plans_of(cell.method, cell.setting, cell.clip.frames)
-    return (
-        cell.method.name,
-        cell.clip,
-        cell.backbone,
-        cell.dtype,
-        cell.edit or "",
-        cell.seed,
-        cell.inversion,
-        plans[0] if plans else cell.id,
-    )
+    return (*source_of(cell), cell.edit or "", plans[0] if plans else cell.id)
+
+
+def source_of(cell: Cell) -> tuple[Hashable, ...]:
+    """What two cells must have in common to share what a step computes of the source alone."""
+    return cell.method.name, cell.clip, cell.backbone, cell.dtype, cell.seed, cell.inversion
 
 
 def tries(cells: Iterable[Cell]) -> list[Node]:
@@ -83,3 +83,35 @@ def tries(cells: Iterable[Cell]) -> list[Node]:
         root = roots.setdefault(start_of(cell), Node())
         root.add(cell, plans_of(cell.method, cell.setting, cell.clip.frames))
     return list(roots.values())
+
+
+@dataclass(eq=False)
+class Family:
+    """Tries that are walked in lockstep."""
+
+    roots: list[Node]
+
+    def cells(self) -> list[Cell]:
+        """All cells of all tries."""
+        return [cell for root in self.roots for cell in root.cells()]
+
+    def evaluations(self) -> int:
+        """Network evaluations with every shared step and every shared source pass counted once."""
+        total, level = 0, self.roots
+        while level := [child for node in level for child in node.children.values()]:
+            plans = [node.plan for node in level]
+            total += sum(plan.evaluations - plan.source_evaluations for plan in plans)
+            total += sum({p.source_key: p.source_evaluations for p in plans}.values())
+        return total
+
+
+def families(cells: Iterable[Cell]) -> list[Family]:
+    """Tries by what they share, in the order of first appearance."""
+    found: dict[Hashable, Family] = {}
+    for root in tries(cells):
+        first = root.cells()[0]
+        plans = plans_of(first.method, first.setting, first.clip.frames)
+        alike = any(plan.source_evaluations for plan in plans)
+        key = source_of(first) if alike else first.id
+        found.setdefault(key, Family([])).roots.append(root)
+    return list(found.values())

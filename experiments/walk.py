@@ -1,8 +1,8 @@
-"""Run cells that share steps: walk the trie of their plans, copying the state where they part.
+"""Run a family of cells in lockstep: each shared step once, copying the state where plans part.
 
 Every cell's frames equal, bit for bit, those of :func:`methods.base.run_cell` run alone: the same
-calls are made with the same arguments in the same order, only fewer times. A cell's cost is what
-it would have been alone: shared steps count in full for each cell that took them.
+calls are made with the same arguments, only fewer times. A cell's cost is what it would have been
+alone: what was shared counts in full for each cell that used it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from experiments.cells import Cell
+from experiments.checkpoint import Checkpoint
 from experiments.cost import Cost, Meter
 from experiments.health import BadOutput, check_finite, check_frames
-from experiments.trie import Node
+from experiments.siblings import Siblings
+from experiments.trie import Family, Node
 from methods.base import Context, State
 
 
@@ -30,6 +32,15 @@ class Outcome:
     decode: Cost
     status: str = "ok"
     trace: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A node that was reached, the state after its step and the cost so far."""
+
+    node: Node
+    state: State | None
+    spent: Cost
 
 
 class _Unreadable:
@@ -52,41 +63,75 @@ def status_of(error: Exception) -> str:
     return f"error: {type(error).__name__}: {first}"[:200]
 
 
-def walk(root: Node, context: Callable[[Cell], Context], meter: Meter) -> Iterator[Outcome]:
-    """Outcomes of all cells of a trie, one as soon as it is known.
+def walk(
+    family: Family,
+    context: Callable[[Cell], Context],
+    meter: Meter,
+    checkpoint: Checkpoint | None = None,
+) -> Iterator[Outcome]:
+    """Outcomes of all cells of a family, one as soon as it is known.
 
-    Cells below a step that fails share its traceback; the others go on.
+    Cells below a step that fails share its traceback; the others go on. With a checkpoint, a walk
+    that was interrupted goes on from the last step that was kept.
     """
-    cells = root.cells()
-    method, first = cells[0].method, context(cells[0])
-    stepping = replace(first, setting=_Unreadable())
-    try:
-        with meter.measure() as cost:
-            state = method.start(first)
-    except Exception as error:
-        yield from _failed(root, error, cost)
-        return
-    # (node, its state before the step, the cost so far); a chain of one child is never forked.
-    stack: list[tuple[Node, State | None, Cost]] = [(root, state, cost)]
-    while stack:
-        node, state, spent = stack.pop()
-        if node.plan is not None:
-            try:
-                with meter.measure() as cost:
-                    state = method.step(stepping, state, node.plan, node.k)
-            except Exception as error:
-                yield from _failed(node, error, spent)
-                continue
-            spent = spent + cost
-        users = len(node.children) + len(node.ends)
-        for cell in node.ends:
-            users -= 1
-            yield _finished(
-                cell, context(cell), state.fork() if users and state else state, spent, meter
-            )
-        for child in reversed(node.children.values()):
-            users -= 1
-            stack.append((child, state.fork() if users and state else state, spent))
+    siblings = Siblings(meter)
+    level = checkpoint.load(family) if checkpoint else None
+    if level is None:
+        level = yield from _start(family, context, meter)
+    while level:
+        siblings.forget()
+        following: list[Place] = []
+        for place in level:
+            following += yield from _leave(place, context, siblings, meter)
+        level = following
+        if checkpoint:
+            checkpoint.save(level)
+    if checkpoint:
+        checkpoint.remove()
+
+
+def _start(
+    family: Family, context: Callable[[Cell], Context], meter: Meter
+) -> Iterator[Outcome | list[Place]]:
+    """Outcomes of cells that cannot start; returns where the others stand."""
+    level = []
+    for root in family.roots:
+        first = root.cells()[0]
+        cost = Cost()
+        try:
+            with meter.measure() as cost:
+                state = first.method.start(context(first))
+        except Exception as error:
+            yield from _failed(root, error, cost)
+        else:
+            level.append(Place(root, state, cost))
+    return level
+
+
+def _leave(
+    place: Place, context: Callable[[Cell], Context], siblings: Siblings, meter: Meter
+) -> Iterator[Outcome | list[Place]]:
+    """Outcomes of the cells that end here or fail in the next step; returns the next places."""
+    node, state = place.node, place.state
+    users = len(node.children) + len(node.ends)
+    following = []
+    for cell in node.ends:
+        users -= 1
+        copied = state.fork() if users and state else state
+        yield _finished(cell, context(cell), copied, place.spent, meter)
+    for child in node.children.values():
+        users -= 1
+        copied = state.fork() if users and state else state
+        first = child.cells()[0]
+        stepping = replace(context(first), setting=_Unreadable(), shared=siblings.shared)
+        try:
+            with meter.measure() as cost:
+                after = first.method.step(stepping, copied, child.plan, child.k)
+        except Exception as error:
+            yield from _failed(child, error, place.spent)
+        else:
+            following.append(Place(child, after, place.spent + siblings.settle(cost)))
+    return following
 
 
 def _finished(cell: Cell, ctx: Context, state: State | None, spent: Cost, meter: Meter) -> Outcome:

@@ -83,20 +83,47 @@ def attend(attn: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor
     return attn.to_out[0](out.transpose(1, 2).flatten(2))
 
 
+def plain_attention(attn: Attention, hidden_states: Tensor, **_: Any) -> Tensor:
+    """Self-attention as it is: every sample to itself."""
+    projected = (attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states))
+    return attend(attn, *(split_heads(attn, tokens) for tokens in projected))
+
+
 @dataclass(frozen=True)
-class InjectedAttention:
-    """Self-attention in which every branch uses the first (source) branch's queries and keys.
+class Projection:
+    """A self-attention site's queries and keys, (n, heads, S, d) each."""
 
-    Values stay each branch's own. The batch holds ``branches`` groups of equal size, source first.
-    """
+    query: Tensor
+    key: Tensor
 
-    branches: int = 3
+
+@dataclass(frozen=True)
+class RecordedAttention:
+    """Plain self-attention that leaves its queries and keys in ``record`` under ``site``."""
+
+    site: str
+    record: dict[str, Projection]
 
     def __call__(self, attn: Attention, hidden_states: Tensor, **_: Any) -> Tensor:
-        source = hidden_states[: len(hidden_states) // self.branches]
+        query = split_heads(attn, attn.to_q(hidden_states))
+        key = split_heads(attn, attn.to_k(hidden_states))
+        self.record[self.site] = Projection(query, key)
+        return attend(attn, query, key, split_heads(attn, attn.to_v(hidden_states)))
+
+
+@dataclass(frozen=True)
+class InjectedAttention:
+    """Self-attention of ``branches`` stacked branches, all with the source's queries and keys.
+
+    Values stay each branch's own.
+    """
+
+    source: Projection
+    branches: int = 2
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, **_: Any) -> Tensor:
         repeats = (self.branches, 1, 1, 1)
-        query = split_heads(attn, attn.to_q(source)).repeat(repeats)
-        key = split_heads(attn, attn.to_k(source)).repeat(repeats)
+        query, key = self.source.query.repeat(repeats), self.source.key.repeat(repeats)
         return attend(attn, query, key, split_heads(attn, attn.to_v(hidden_states)))
 
 
@@ -104,30 +131,29 @@ class InjectedAttention:
 class ExtendedAttention:
     """Self-attention across frames (TokenFlow, Geyer et al. 2023, section 4.1).
 
-    Batch: source | unconditional | conditional, n frames each. The source's frames attend within
-    themselves; in the others every frame attends to all frames of its branch, or with an odd
-    ``window`` to the nearest ``window`` frames (cut at the ends). ``inject``: queries and keys of
-    the source in all branches.
+    Batch: ``branches`` branches of n frames each. Every frame attends to all frames of its branch,
+    or with an odd ``window`` to the nearest ``window`` frames (cut at the ends). With ``source``,
+    its queries and keys serve in all branches.
     """
 
-    inject: bool = False
     window: int = 0  # 0: all frames
-    branches: int = 3
+    source: Projection | None = None
+    branches: int = 2
 
     def __call__(self, attn: Attention, hidden_states: Tensor, **_: Any) -> Tensor:
         n = len(hidden_states) // self.branches
-        projected = hidden_states[:n] if self.inject else hidden_states
-        query = split_heads(attn, attn.to_q(projected)).split(n)
-        key = split_heads(attn, attn.to_k(projected)).split(n)
+        if self.source is None:
+            query = split_heads(attn, attn.to_q(hidden_states)).split(n)
+            key = split_heads(attn, attn.to_k(hidden_states)).split(n)
+        else:
+            query = (self.source.query,) * self.branches
+            key = (self.source.key,) * self.branches
         value = split_heads(attn, attn.to_v(hidden_states)).split(n)
-        if self.inject:
-            query, key = query * self.branches, key * self.branches
-        outputs = [F.scaled_dot_product_attention(query[0], key[0], value[0], scale=attn.scale)]
-        for q, k, v in zip(query[1:], key[1:], value[1:], strict=True):
-            outputs += [
-                _across(attn, q[queries], k[keys], v[keys])
-                for queries, keys in _windows(n, self.window)
-            ]
+        outputs = [
+            _across(attn, q[queries], k[keys], v[keys])
+            for q, k, v in zip(query, key, value, strict=True)
+            for queries, keys in _windows(n, self.window)
+        ]
         merged = torch.cat([out.transpose(1, 2).flatten(2) for out in outputs])
         return attn.to_out[0](merged)
 
@@ -147,10 +173,19 @@ def _windows(n: int, window: int) -> list[tuple[slice, slice]]:
     return [(slice(i, i + 1), slice(max(0, i - reach), min(n, i + reach + 1))) for i in range(n)]
 
 
-def inject_first_branch(branches: int = 3) -> Hook:
-    """A hook that gives every branch the first (source) branch's output."""
+def record_output(record: dict[str, Tensor], site: str) -> Hook:
+    """A hook that leaves a module's output in ``record`` under ``site``."""
 
-    def hook(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        return output[: len(output) // branches].repeat(branches, 1, 1, 1)
+    def hook(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:
+        record[site] = output
+
+    return hook
+
+
+def replace_output(source: Tensor, branches: int = 2) -> Hook:
+    """A hook that gives every one of ``branches`` stacked branches the source's output."""
+
+    def hook(_module: nn.Module, _inputs: tuple[Any, ...], _output: Tensor) -> Tensor:
+        return source.repeat(branches, 1, 1, 1)
 
     return hook

@@ -2,17 +2,17 @@
 
 Two cells whose plans agree up to step k (and that start alike) share those steps. That is why a
 :class:`StepPlan` holds everything step k depends on and nothing else, and why a state is copyable.
+Cells that part can still share a part of their steps, such as a source branch: ``ctx.shared``.
 Importing a method must not import torch: use :func:`methods.lazy.lazy_import`.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from methods.backbones.stable_diffusion import StableDiffusion
     from methods.inversion import Inversion
+
+T = TypeVar("T")
+Shared = Callable[[Hashable, Callable[[], T]], T]
 
 
 class Setting(BaseModel):
@@ -52,12 +55,18 @@ class InversionSpec:
     prompt: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StepPlan:
     """What one denoising step does. Subclasses add the method's own switches; all hashable."""
 
     timestep: int
     evaluations: int  # samples through the network
+    source_evaluations: int = 0  # of these, what the step computes through ``ctx.shared``
+
+    @property
+    def source_key(self) -> Hashable:
+        """What the shared part depends on besides clip, inversion, seed and step index."""
+        return self.timestep
 
 
 @dataclass
@@ -65,11 +74,28 @@ class State:
     """What a method carries from step to step."""
 
     latents: torch.Tensor
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def fork(self) -> State:
         """An independent copy."""
-        return State(self.latents.clone(), copy.deepcopy(self.extra))
+        return State(self.latents.clone(), {k: v.clone() for k, v in self.extra.items()})
+
+    def pack(self) -> dict[str, np.ndarray]:
+        """Arrays from which :meth:`unpack` makes the same state, to the bit."""
+        return {k: v.numpy() for k, v in ({"latents": self.latents} | self.extra).items()}
+
+    @classmethod
+    def unpack(cls, arrays: Mapping[str, np.ndarray]) -> State:
+        """The state that was packed."""
+        import torch
+
+        tensors = {k: torch.from_numpy(v) for k, v in arrays.items()}
+        return cls(tensors.pop("latents"), tensors)
+
+
+def compute(key: Hashable, work: Callable[[], T]) -> T:
+    """``ctx.shared`` of a cell that runs alone: do the work."""
+    return work()
 
 
 @dataclass
@@ -82,6 +108,10 @@ class Context:
     seed: int
     backbone: StableDiffusion | None = None
     inversion: Inversion | None = None
+    #: ``shared(key, work)``: the work's result, done once for all siblings (cells of the same
+    #: clip, inversion and seed) that ask for the same key in the same step. The key and the step's
+    #: index say all that it depends on: neither the edit nor the edited latents.
+    shared: Shared[Any] = compute
 
     def rng(self, purpose: str, k: int = 0) -> torch.Generator:
         """A CPU generator keyed by (seed, purpose, step)."""
@@ -99,6 +129,7 @@ class Method(ABC):
     requires: ClassVar[Requirements] = Requirements()
     stochastic: ClassVar[bool] = True  # False: the seed changes nothing, so it is not in the id
     Setting: ClassVar[type[Setting]]
+    State: ClassVar[type] = State
 
     def inversion(self, setting: Any, clip_prompt: str) -> InversionSpec | None:
         """The inversion a setting asks for, or None."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from methods.attention import ExtendedAttention
 from methods.lazy import lazy_import
 
 if TYPE_CHECKING:
@@ -21,27 +20,20 @@ Matches = dict[str, tuple["Tensor", "Tensor"]]  # by site: own and previous keyf
 CHUNK = 1024  # keyframe tokens compared at once
 
 
-@dataclass
-class Keyframes:
-    """What one self-attention site computed on the K keyframes."""
-
-    source: Tensor  # (K, S, C) the source branch's normed tokens
-    outputs: Tensor  # (3, K, S, C) attention outputs of source | unconditional | conditional
-
-
 @dataclass(frozen=True)
-class KeyframeAttention:
-    """Extended attention that records the keyframes' features under ``site``."""
+class RecordedSite:
+    """Attention that leaves its input tokens and its outputs in records under ``site``."""
 
     site: str
-    attention: ExtendedAttention
-    record: dict[str, Keyframes]
+    attention: Callable[..., Tensor]
+    outputs: dict[str, Tensor]
+    tokens: dict[str, Tensor] | None = None
 
     def __call__(self, attn: Attention, hidden_states: Tensor, **_: Any) -> Tensor:
         output = self.attention(attn, hidden_states)
-        branches = self.attention.branches
-        source = hidden_states.unflatten(0, (branches, -1))[0]
-        self.record[self.site] = Keyframes(source, output.unflatten(0, (branches, -1)))
+        self.outputs[self.site] = output
+        if self.tokens is not None:
+            self.tokens[self.site] = hidden_states
         return output
 
 
@@ -91,32 +83,56 @@ def nearest_tokens(tokens: Tensor, references: Tensor, chunk: int = CHUNK) -> Te
 
 
 @dataclass(frozen=True)
-class PropagatedAttention:
-    """In place of self-attention: keyframes' outputs gathered along the source's matches.
+class MatchedAttention:
+    """In place of the source's self-attention: match its tokens, then take keyframes' outputs.
 
-    ``matches`` is filled with the (n, S) token indices in the own and the previous keyframe.
+    ``tokens``, ``outputs``: what the site had on the source's K keyframes, (K, S, C). ``matches``
+    is filled with the (n, S) indices of the nearest tokens in the own and the previous keyframe.
     """
 
     site: str
-    record: Mapping[str, Keyframes]
+    tokens: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
     route: Route
     matches: Matches
 
     def __call__(self, attn: Attention, hidden_states: Tensor, **_: Any) -> Tensor:
-        keyframes = self.record[self.site]
-        branches = len(keyframes.outputs)
-        source = hidden_states.unflatten(0, (branches, -1))[0]
+        keyframes = self.tokens[self.site]
         own, previous = self.route.own, self.route.previous
-        first = nearest_tokens(source, keyframes.source[own])
+        first = nearest_tokens(hidden_states, keyframes[own])
         # In the first batch both keyframes are one: nothing to match again.
         same = torch.equal(own, previous)
-        second = first if same else nearest_tokens(source, keyframes.source[previous])
+        second = first if same else nearest_tokens(hidden_states, keyframes[previous])
         self.matches[self.site] = (first, second)
-        output = _gather(keyframes.outputs, own, first)
-        if not same:
-            weight = self.route.weight.to(output)[:, None, None]
-            output = torch.lerp(_gather(keyframes.outputs, previous, second), output, weight)
-        return output.flatten(0, 1)
+        return blend(self.outputs[self.site][None], self.route, (first, second))[0]
+
+
+@dataclass(frozen=True)
+class PropagatedAttention:
+    """In place of ``branches`` branches' self-attention: keyframes' outputs along the matches.
+
+    ``outputs``: (branches * K, S, C) by site.
+    """
+
+    site: str
+    outputs: Mapping[str, Tensor]
+    route: Route
+    matches: Matches
+    branches: int = 2
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, **_: Any) -> Tensor:
+        outputs = self.outputs[self.site].unflatten(0, (self.branches, -1))
+        return blend(outputs, self.route, self.matches[self.site]).flatten(0, 1)
+
+
+def blend(outputs: Tensor, way: Route, matches: tuple[Tensor, Tensor]) -> Tensor:
+    """Outputs (B, K, S, C) of K keyframes at n frames' matches: (B, n, S, C)."""
+    first, second = matches
+    output = _gather(outputs, way.own, first)
+    if torch.equal(way.own, way.previous):
+        return output
+    weight = way.weight.to(output)[:, None, None]
+    return torch.lerp(_gather(outputs, way.previous, second), output, weight)
 
 
 def _gather(outputs: Tensor, keyframe: Tensor, token: Tensor) -> Tensor:

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from methods.attention import (
-    PNP_ATTENTION,
-    PNP_FEATURES,
-    InjectedAttention,
-    control,
-    inject_first_branch,
+from methods.attention import control
+from methods.base import (
+    Context,
+    InversionSpec,
+    Method,
+    Requirements,
+    Setting,
+    Shared,
+    State,
+    StepPlan,
+    compute,
 )
-from methods.base import Context, InversionSpec, Method, Requirements, Setting, State, StepPlan
 from methods.ddim import STABLE_DIFFUSION
+from methods.injection import read_source
 from methods.inversion import check_grids, inversion_spec
 from methods.lazy import lazy_import
 from methods.sampling import Branches, chunks, denoise, guide, guided_step
@@ -89,11 +95,12 @@ class PnP(Method):
         for k, t in enumerate(STABLE_DIFFUSION.timesteps(n)):
             features = k < int(n * setting.pnp_f_t)
             attention = k < int(n * setting.pnp_attn_t)
-            branches = Branches.COUNT if features or attention else Branches.COUNT - 1
+            source = n_frames if features or attention else 0
             plans.append(
                 PnPPlan(
                     timestep=t,
-                    evaluations=branches * n_frames,
+                    evaluations=2 * n_frames + source,
+                    source_evaluations=source,
                     previous=STABLE_DIFFUSION.previous(t, n),
                     n_inversion_steps=setting.n_inversion_steps,
                     guidance_scale=setting.guidance_scale,
@@ -115,14 +122,16 @@ class PnP(Method):
         source = ctx.inversion.latents[plan.timestep]
         embeddings = ctx.backbone.embed(prompts)
         branches = Branches(source, state.latents, embeddings, plan.timestep)
-        return State(pnp_step(ctx.backbone, branches, plan), state.extra)
+        return State(pnp_step(ctx.backbone, branches, plan, ctx.shared), state.extra)
 
     def finish(self, ctx: Context, state: State) -> np.ndarray:
         """Decode."""
         return ctx.backbone.decode(state.latents)
 
 
-def pnp_step(backbone: StableDiffusion, branches: Branches, plan: PnPPlan) -> Tensor:
+def pnp_step(
+    backbone: StableDiffusion, branches: Branches, plan: PnPPlan, shared: Shared = compute
+) -> Tensor:
     """One denoising step of independent frames.
 
     Where nothing is injected the source branch has no effect and is not run.
@@ -133,12 +142,12 @@ def pnp_step(backbone: StableDiffusion, branches: Branches, plan: PnPPlan) -> Te
         return guided_step(
             backbone, latents, prompts, plan.timestep, plan.previous, plan.guidance_scale
         )
-    sites = PNP_ATTENTION if plan.inject_attention else ()
-    processors = {site: InjectedAttention(Branches.COUNT) for site in sites}
-    hooks = {PNP_FEATURES: inject_first_branch(Branches.COUNT)} if plan.inject_features else {}
     noise = []
-    with control(backbone.unet, processors, hooks):
-        for part in chunks(len(latents), Branches.COUNT, backbone.max_samples):
-            _, uncond, cond = branches[part].noise(backbone)
-            noise.append(guide(uncond, cond, plan.guidance_scale))
+    for part in chunks(len(latents), Branches.COUNT, backbone.max_samples):
+        seen = branches[part]
+        source = shared((plan.source_key, part.start), partial(read_source, backbone, seen))
+        processors = source.processors(plan.inject_attention)
+        with control(backbone.unet, processors, source.hooks(plan.inject_features)):
+            uncond, cond = seen.edit(backbone)
+        noise.append(guide(uncond, cond, plan.guidance_scale))
     return denoise(backbone, latents, torch.cat(noise), plan.timestep, plan.previous)

@@ -1,24 +1,33 @@
-"""TokenFlow's two passes over the network: keyframes jointly, then all frames by propagation."""
+"""TokenFlow's two passes over the network: keyframes jointly, then all frames by propagation.
+
+In both the source branch goes first and alone; what it leaves serves every edit of the clip.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from methods.attention import (
+    PNP_ATTENTION,
     PNP_FEATURES,
     ExtendedAttention,
+    Projection,
+    RecordedAttention,
     control,
-    inject_first_branch,
+    plain_attention,
+    record_output,
     self_attention_sites,
 )
 from methods.correspondence import (
-    KeyframeAttention,
-    Keyframes,
+    MatchedAttention,
     Matches,
     PropagatedAttention,
+    RecordedSite,
     Route,
 )
+from methods.injection import SourceFeatures
 from methods.lazy import lazy_import
 from methods.sampling import Branches
 
@@ -39,49 +48,105 @@ def draw_keyframes(n_frames: int, batch_size: int, rng: torch.Generator) -> list
     ]
 
 
+@dataclass(frozen=True)
+class SourceKeyframes:
+    """What the source branch leaves on K keyframes, by self-attention site."""
+
+    tokens: Mapping[str, Tensor]  # (K, S, C) normed tokens, the attention's input
+    outputs: Mapping[str, Tensor]  # (K, S, C) its output
+    features: SourceFeatures
+
+
+@dataclass(frozen=True)
+class SourceFrames:
+    """What the source branch leaves on n frames."""
+
+    matches: Matches
+    features: SourceFeatures
+
+
+def read_keyframes(
+    backbone: StableDiffusion, branches: Branches, sites: Collection[str] = PNP_ATTENTION
+) -> SourceKeyframes:
+    """The source branch on the keyframes, each by itself; ``sites``: where injection may come."""
+    tokens: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
+    projections: dict[str, Projection] = {}
+    residual: dict[str, Tensor] = {}
+    processors = {
+        site: RecordedSite(
+            site,
+            RecordedAttention(site, projections) if site in sites else plain_attention,
+            outputs,
+            tokens,
+        )
+        for site in self_attention_sites(backbone.unet)
+    }
+    with control(backbone.unet, processors, {PNP_FEATURES: record_output(residual, PNP_FEATURES)}):
+        noise = branches.read(backbone)
+    features = SourceFeatures(projections, residual[PNP_FEATURES], noise)
+    return SourceKeyframes(tokens, outputs, features)
+
+
 def edit_keyframes(
     backbone: StableDiffusion,
     branches: Branches,
+    source: SourceKeyframes,
     *,
     injected: Collection[str],
     features: bool,
     windows: Mapping[str, int] | None = None,
-) -> tuple[tuple[Tensor, ...], dict[str, Keyframes]]:
-    """The keyframe pass: noise of the three branches and every site's features.
+) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    """The keyframe pass: noise of the two edited branches and every site's (2 K, S, C) outputs.
 
     ``injected``: sites that use the source's queries and keys; ``features``: inject the source's
     residual features; ``windows``: sites that attend to fewer than all keyframes.
     """
     windows = windows or {}
-    record: dict[str, Keyframes] = {}
+    outputs: dict[str, Tensor] = {}
+    projections = source.features.projections
     processors = {
-        site: KeyframeAttention(
-            site, ExtendedAttention(site in injected, windows.get(site, 0)), record
+        site: RecordedSite(
+            site,
+            ExtendedAttention(
+                windows.get(site, 0), projections[site] if site in injected else None
+            ),
+            outputs,
         )
         for site in self_attention_sites(backbone.unet)
     }
-    with control(backbone.unet, processors, _feature_hooks(features)):
-        return branches.noise(backbone), record
+    with control(backbone.unet, processors, source.features.hooks(features)):
+        return branches.edit(backbone), outputs
+
+
+def read_frames(
+    backbone: StableDiffusion, branches: Branches, source: SourceKeyframes, way: Route
+) -> SourceFrames:
+    """The source branch on any frames: match their tokens with those of the keyframes."""
+    matches: Matches = {}
+    residual: dict[str, Tensor] = {}
+    processors = {
+        site: MatchedAttention(site, source.tokens, source.outputs, way, matches)
+        for site in source.tokens
+    }
+    with control(backbone.unet, processors, {PNP_FEATURES: record_output(residual, PNP_FEATURES)}):
+        noise = branches.read(backbone)
+    return SourceFrames(matches, SourceFeatures({}, residual[PNP_FEATURES], noise))
 
 
 def propagate(
     backbone: StableDiffusion,
     branches: Branches,
-    record: Mapping[str, Keyframes],
+    source: SourceFrames,
+    outputs: Mapping[str, Tensor],
     way: Route,
     *,
     features: bool,
-    matches: Matches | None = None,
 ) -> tuple[Tensor, ...]:
     """The pass over any frames: attention is replaced by what ``way`` takes from keyframes.
 
-    Gives the noise of the three branches; fills ``matches`` with each site's token indices.
+    Gives the noise of the two edited branches.
     """
-    matches = {} if matches is None else matches
-    processors = {site: PropagatedAttention(site, record, way, matches) for site in record}
-    with control(backbone.unet, processors, _feature_hooks(features)):
-        return branches.noise(backbone)
-
-
-def _feature_hooks(features: bool) -> dict[str, object]:
-    return {PNP_FEATURES: inject_first_branch(Branches.COUNT)} if features else {}
+    processors = {site: PropagatedAttention(site, outputs, way, source.matches) for site in outputs}
+    with control(backbone.unet, processors, source.features.hooks(features)):
+        return branches.edit(backbone)

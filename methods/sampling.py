@@ -38,7 +38,10 @@ def predict_branches(
 
 @dataclass(frozen=True)
 class Branches:
-    """What source | unconditional | conditional branches see of the same n frames in one step.
+    """What source, unconditional and conditional branches see of the same n frames in one step.
+
+    The source branch runs in calls of its own: it depends on nothing that an edit changes, so that
+    all edits of a clip can share what it leaves.
 
     ``source``, ``latents``: (n, 4, h, w) inverted latents of this timestep and those being edited;
     ``embeddings``: (3, L, C) of the source, negative and target prompts.
@@ -55,10 +58,13 @@ class Branches:
         """The same for some of the frames."""
         return replace(self, source=self.source[frames], latents=self.latents[frames])
 
-    def noise(self, backbone: StableDiffusion) -> tuple[Tensor, ...]:
-        """Each branch's noise, (n, 4, h, w), in one network call."""
-        branches = (self.source, self.latents, self.latents)
-        return predict_branches(backbone, branches, self.embeddings, self.timestep)
+    def read(self, backbone: StableDiffusion) -> Tensor:
+        """The source branch's noise, (n, 4, h, w), in one network call."""
+        return predict_branches(backbone, [self.source], self.embeddings[:1], self.timestep)[0]
+
+    def edit(self, backbone: StableDiffusion) -> tuple[Tensor, ...]:
+        """Noise of the unconditional and the conditional branch in one network call."""
+        return predict_branches(backbone, [self.latents] * 2, self.embeddings[1:], self.timestep)
 
 
 def guide(uncond: Tensor, cond: Tensor, scale: float) -> Tensor:

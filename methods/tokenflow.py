@@ -8,20 +8,37 @@ video's nearest-token matches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from methods.attention import PNP_ATTENTION, self_attention_sites
-from methods.base import Context, InversionSpec, Method, Requirements, Setting, State, StepPlan
+from methods.base import (
+    Context,
+    InversionSpec,
+    Method,
+    Requirements,
+    Setting,
+    Shared,
+    State,
+    StepPlan,
+    compute,
+)
 from methods.correspondence import route
 from methods.ddim import STABLE_DIFFUSION, add_noise, noise_between
 from methods.inversion import check_grids, inversion_spec
 from methods.lazy import lazy_import
-from methods.propagation import draw_keyframes, edit_keyframes, propagate
+from methods.propagation import (
+    draw_keyframes,
+    edit_keyframes,
+    propagate,
+    read_frames,
+    read_keyframes,
+)
 from methods.sampling import Branches, chunks, denoise, guide
 
 if TYPE_CHECKING:
@@ -76,6 +93,11 @@ class TokenFlowPlan(StepPlan):
     window: int
     window_sites: str
 
+    @property
+    def source_key(self) -> Hashable:
+        """The source branch of a step depends on its keyframes too: seed and batch size."""
+        return self.timestep, self.batch_size
+
 
 class TokenFlow(Method):
     """Keyframes edited jointly, their features propagated to all frames."""
@@ -97,6 +119,7 @@ class TokenFlow(Method):
             TokenFlowPlan(
                 timestep=t,
                 evaluations=Branches.COUNT * (n_keyframes + n_frames),
+                source_evaluations=n_keyframes + n_frames,
                 previous=STABLE_DIFFUSION.previous(t, n),
                 n_inversion_steps=setting.n_inversion_steps,
                 guidance_scale=setting.guidance_scale,
@@ -122,7 +145,8 @@ class TokenFlow(Method):
         source = ctx.inversion.latents[plan.timestep]
         embeddings = ctx.backbone.embed(prompts)
         branches = Branches(source, state.latents, embeddings, plan.timestep)
-        return State(tokenflow_step(ctx.backbone, branches, keyframes, plan), state.extra)
+        latents = tokenflow_step(ctx.backbone, branches, keyframes, plan, ctx.shared)
+        return State(latents, state.extra)
 
     def finish(self, ctx: Context, state: State) -> np.ndarray:
         """Decode."""
@@ -137,7 +161,11 @@ def start_latents(backbone: StableDiffusion, inversion: Inversion, first: int) -
 
 
 def tokenflow_step(
-    backbone: StableDiffusion, branches: Branches, keyframes: list[int], plan: TokenFlowPlan
+    backbone: StableDiffusion,
+    branches: Branches,
+    keyframes: list[int],
+    plan: TokenFlowPlan,
+    shared: Shared = compute,
 ) -> Tensor:
     """One denoising step of all frames, given the global indices of the keyframes."""
     windowed = [
@@ -145,18 +173,24 @@ def tokenflow_step(
         for site in self_attention_sites(backbone.unet)
         if plan.window_sites == "all" or site not in PNP_ATTENTION
     ]
-    _, record = edit_keyframes(
+    seen = branches[keyframes]
+    source = shared((plan.source_key, "keyframes"), partial(read_keyframes, backbone, seen))
+    _, outputs = edit_keyframes(
         backbone,
-        branches[keyframes],
+        seen,
+        source,
         injected=PNP_ATTENTION if plan.inject_attention else (),
         features=plan.inject_features,
         windows=dict.fromkeys(windowed, plan.window),
     )
     noise = []
     for part in chunks(len(branches.latents), Branches.COUNT, backbone.max_samples):
-        way = route(range(part.start, part.stop), plan.batch_size)
-        _, uncond, cond = propagate(
-            backbone, branches[part], record, way, features=plan.inject_features
+        way, seen = route(range(part.start, part.stop), plan.batch_size), branches[part]
+        frames = shared(
+            (plan.source_key, part.start), partial(read_frames, backbone, seen, source, way)
+        )
+        uncond, cond = propagate(
+            backbone, seen, frames, outputs, way, features=plan.inject_features
         )
         noise.append(guide(uncond, cond, plan.guidance_scale))
     return denoise(backbone, branches.latents, torch.cat(noise), plan.timestep, plan.previous)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,6 +74,14 @@ class NumpyState:
     def fork(self) -> NumpyState:
         return NumpyState(self.latents.copy(), dict(self.extra))
 
+    def pack(self) -> dict[str, np.ndarray]:
+        return {k: np.asarray(v) for k, v in ({"latents": self.latents} | self.extra).items()}
+
+    @classmethod
+    def unpack(cls, arrays: Mapping[str, np.ndarray]) -> NumpyState:
+        extra = dict(arrays)
+        return cls(extra.pop("latents"), extra)
+
 
 @dataclass
 class FakeBackbone:
@@ -134,6 +142,7 @@ class Blend(Method):
     paper = "none"
     requires = Requirements(inversion=True)
     Setting = BlendSetting
+    State = NumpyState
 
     def inversion(self, setting: BlendSetting, clip_prompt: str) -> InversionSpec:
         return InversionSpec(5, (1, 2), clip_prompt)
@@ -142,11 +151,12 @@ class Blend(Method):
         n = setting.n_timesteps
         return [
             BlendPlan(
-                n - k,
-                n_frames,
-                k < int(n * setting.share),
-                setting.guidance,
-                setting.trouble if k == n // 2 else "",
+                timestep=n - k,
+                evaluations=2 * n_frames,
+                source_evaluations=n_frames,
+                inject=k < int(n * setting.share),
+                guidance=setting.guidance,
+                trouble=setting.trouble if k == n // 2 else "",
             )
             for k in range(n)
         ]
@@ -166,7 +176,11 @@ class Blend(Method):
         rng = np.random.default_rng([ctx.seed, k])
         noise = ctx.backbone.predict(state.latents, plan.timestep, plan.guidance / 50)
         target = len(ctx.edit.prompt) / 100
-        state.latents += noise + rng.normal(0, 0.01, noise.shape) + target / 50  # in place
+        source = ctx.shared(
+            plan.timestep, lambda: ctx.backbone.predict(ctx.inversion.latents, plan.timestep, 0.001)
+        )
+        noise = noise + source + rng.normal(0, 0.01, noise.shape)
+        state.latents += noise + target / 50  # in place
         if plan.inject:
             state.latents = 0.9 * state.latents + 0.1 * ctx.inversion.latents
         return state

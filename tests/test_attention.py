@@ -16,8 +16,12 @@ from methods.attention import (
     PNP_FEATURES,
     ExtendedAttention,
     InjectedAttention,
+    Projection,
+    RecordedAttention,
     control,
-    inject_first_branch,
+    plain_attention,
+    record_output,
+    replace_output,
     self_attention_sites,
 )
 from methods.correspondence import nearest_tokens, route
@@ -40,6 +44,13 @@ def trace(network: nn.Module) -> list[tuple]:
     ]
 
 
+def projection(attention: nn.Module, tokens: Tensor) -> Projection:
+    """What the recording processor keeps of (n, S, C) source tokens."""
+    record: dict[str, Projection] = {}
+    RecordedAttention(SITE, record)(attention, tokens)
+    return record[SITE]
+
+
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
@@ -51,8 +62,8 @@ def test_the_network_is_left_as_it_was_found(miniature, inside: BaseException | 
         suppress(RuntimeError, KeyboardInterrupt),
         control(
             miniature.unet,
-            dict.fromkeys(PNP_ATTENTION, InjectedAttention()),
-            {PNP_FEATURES: inject_first_branch()},
+            dict.fromkeys(PNP_ATTENTION, plain_attention),
+            {PNP_FEATURES: replace_output(random(1, 1))},
         ),
     ):
         assert trace(miniature.unet) != before
@@ -80,7 +91,7 @@ def test_processors_that_are_modules_are_put_back(miniature) -> None:
     original, weighted = attention.processor, Weighted()
     with control(miniature.unet, {SITE: weighted}):
         before = trace(miniature.unet)
-        with control(miniature.unet, {SITE: InjectedAttention()}):
+        with control(miniature.unet, {SITE: plain_attention}):
             assert "processor" not in attention._modules
         assert trace(miniature.unet) == before and attention.processor is weighted
     assert attention.processor is original and "processor" not in attention._modules
@@ -89,7 +100,7 @@ def test_processors_that_are_modules_are_put_back(miniature) -> None:
 def test_an_unknown_site_is_refused_before_anything_changes(miniature) -> None:
     before = trace(miniature.unet)
     wrong = SITE.replace("attn1", "attn3")
-    both = dict.fromkeys((SITE, wrong), InjectedAttention())
+    both = dict.fromkeys((SITE, wrong), plain_attention)
     with pytest.raises(UserError, match=r"attn3.*Did you mean"), control(miniature.unet, both):
         pass
     assert trace(miniature.unet) == before
@@ -100,9 +111,18 @@ def test_a_stable_diffusion_network_has_sixteen_self_attentions(miniature) -> No
     assert len(sites) == 16 and set(PNP_ATTENTION) < set(sites)
 
 
-def test_extended_attention_over_one_keyframe_is_plain_attention(miniature) -> None:
+def test_plain_attention_is_the_librarys(miniature) -> None:
     attention = miniature.unet.get_submodule(SITE)
     tokens = random(3, 16, attention.query_dim)
+    expected = AttnProcessor2_0()(attention, tokens)
+    torch.testing.assert_close(plain_attention(attention, tokens), expected)
+    record: dict[str, Projection] = {}
+    torch.testing.assert_close(RecordedAttention(SITE, record)(attention, tokens), expected)
+
+
+def test_extended_attention_over_one_keyframe_is_plain_attention(miniature) -> None:
+    attention = miniature.unet.get_submodule(SITE)
+    tokens = random(2, 16, attention.query_dim)
     plain = AttnProcessor2_0()(attention, tokens)
     torch.testing.assert_close(ExtendedAttention()(attention, tokens), plain)
 
@@ -111,36 +131,47 @@ def test_extended_attention_equals_its_formula(miniature) -> None:
     """softmax(q k^T / sqrt(d)) v over all frames of a branch, head by head, written out."""
     attention = miniature.unet.get_submodule(SITE)
     frames, length, width = 3, 4, attention.query_dim
-    tokens = random(3 * frames, length, width)
-    ours = ExtendedAttention(inject=True)(attention, tokens).unflatten(0, (3, frames))
-    source, _, cond = tokens.unflatten(0, (3, frames))
+    source, edited = random(frames, length, width), random(2 * frames, length, width, seed=1)
+    injected = ExtendedAttention(source=projection(attention, source))
+    ours = injected(attention, edited).unflatten(0, (2, frames))
     q, k = attention.to_q(source).flatten(0, 1), attention.to_k(source).flatten(0, 1)
-    v = attention.to_v(cond).flatten(0, 1)
-    heads = []
-    for part in torch.arange(width).chunk(attention.heads):
-        scores = q[:, part] @ k[:, part].T / math.sqrt(len(part))
-        heads.append(scores.softmax(-1) @ v[:, part])
-    expected = attention.to_out[0](torch.cat(heads, -1)).unflatten(0, (frames, length))
-    torch.testing.assert_close(ours[2], expected)
+    for branch in (0, 1):
+        v = attention.to_v(edited.unflatten(0, (2, frames))[branch]).flatten(0, 1)
+        heads = []
+        for part in torch.arange(width).chunk(attention.heads):
+            scores = q[:, part] @ k[:, part].T / math.sqrt(len(part))
+            heads.append(scores.softmax(-1) @ v[:, part])
+        expected = attention.to_out[0](torch.cat(heads, -1)).unflatten(0, (frames, length))
+        torch.testing.assert_close(ours[branch], expected)
 
 
 def test_a_window_as_wide_as_the_clip_sees_all_of_it(miniature) -> None:
     attention = miniature.unet.get_submodule(SITE)
-    tokens = random(9, 4, attention.query_dim)
+    tokens = random(6, 4, attention.query_dim)
     wide = ExtendedAttention(window=5)(attention, tokens)
     torch.testing.assert_close(wide, ExtendedAttention()(attention, tokens))
 
 
-def test_injected_attention_keeps_the_sources_own_answer_and_every_value(miniature) -> None:
+def test_injected_attention_takes_the_sources_pattern_and_every_branchs_values(miniature) -> None:
     attention = miniature.unet.get_submodule(SITE)
-    tokens = random(6, 16, attention.query_dim)
-    ours, plain = InjectedAttention()(attention, tokens), AttnProcessor2_0()(attention, tokens)
-    torch.testing.assert_close(ours[:2], plain[:2])
-    assert not torch.allclose(ours[2:], plain[2:])
-    same = tokens[:2].repeat(3, 1, 1)
-    torch.testing.assert_close(
-        InjectedAttention()(attention, same), AttnProcessor2_0()(attention, same)
-    )
+    source, edited = random(2, 16, attention.query_dim), random(4, 16, attention.query_dim, seed=1)
+    injected, plain = InjectedAttention(projection(attention, source)), AttnProcessor2_0()
+    assert not torch.allclose(injected(attention, edited), plain(attention, edited))
+    same = source.repeat(2, 1, 1)
+    torch.testing.assert_close(injected(attention, same), plain(attention, same))
+
+
+def test_a_recorded_output_replaces_that_of_every_branch(miniature) -> None:
+    """The recording pass is left as it was; in the replacing one the module's input is moot."""
+    record: dict[str, Tensor] = {}
+    module, text = miniature.unet.get_submodule(PNP_FEATURES), miniature.embed(["a"])
+    with control(miniature.unet, hooks={PNP_FEATURES: record_output(record, PNP_FEATURES)}):
+        recorded = miniature.predict(random(1, 4, 16, 16), 1, text)
+    torch.testing.assert_close(recorded, miniature.predict(random(1, 4, 16, 16), 1, text))
+    source = record[PNP_FEATURES]
+    with control(miniature.unet, hooks={PNP_FEATURES: replace_output(source)}):
+        given = module(random(2, *module.weight.shape[1:2], 4, 4, seed=3))
+    torch.testing.assert_close(given, source.repeat(2, 1, 1, 1))
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 64, 1000])

@@ -87,7 +87,7 @@ def test_an_altered_cell_is_noticed_and_run_again(harm: str, tmp_path: Path) -> 
     assert not store.valid(cells[0])
     with pytest.raises(KeyError):
         store.frames(cells[0])
-    assert run(plan, store) == 6 * 4  # that cell's steps; its inversion is still there
+    assert run(plan, store) == 6 * 8  # that cell's steps; its inversion is still there
     np.testing.assert_array_equal(store.frames(cells[0]), frames)
     pd.testing.assert_frame_equal(values(plan, store), good)
 

@@ -98,22 +98,33 @@ def test_shards_hold_one_backbone_and_controls_apart(tmp_path: Path) -> None:
 
 
 def test_shards_end_when_they_have_enough_work(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, ("metrics:", "shard_evaluations: 240\nmetrics:"))
-    work = [sum(root.evaluations() for root in shard.tries) for shard in plan.shards]
-    assert max(work) <= 240
+    plan = plan_of(tmp_path, ("metrics:", "shard_evaluations: 264\nmetrics:"))
+    work = [sum(family.evaluations() for family in shard.families) for shard in plan.shards]
+    assert sorted(work) == [0, 264, 264, 264, 264]  # the controls, then clip by clip and seed
     assert sum(work) == plan.shared() - 2 * 5 * 4  # all but the two inversions
 
 
 def test_evaluations_with_and_without_sharing(tmp_path: Path) -> None:
-    """By hand: 6 steps of 4 frames; 2 guidances x shares 0, 3 and 6 of 6 steps.
+    """By hand: 6 steps of 4 frames, source and edit; 2 guidances x shares 0, 3 and 6 of 6 steps.
 
-    Per guidance: share 0 stands alone (6 steps), 3 and 6 have 3 in common (3 + 3 + 3 steps). An
-    inversion takes 5 steps, one per clip when shared.
+    Per guidance: share 0 stands alone (6 steps), 3 and 6 have 3 in common (3 + 3 + 3 steps). The
+    source takes its 6 steps once for both edits and all settings of a clip and seed. An inversion
+    takes 5 steps, one per clip when shared.
     """
     plan = plan_of(tmp_path)
-    starts, inversions = 2 * 2 * 2, 2
-    assert plan.shared() == starts * 2 * (6 + 9) * 4 + inversions * 5 * 4
-    assert sum(plan.alone(c) for c in plan.cells.values()) == 48 * (6 + 5) * 4
+    sources, edits, inversions = 2 * 2, 2, 2
+    expected = sources * (6 + edits * 2 * (6 + 9)) + inversions * 5
+    assert plan.shared() == expected * 4
+    assert sum(plan.alone(c) for c in plan.cells.values()) == 48 * (2 * 6 + 5) * 4
+
+
+def test_cells_of_other_clips_and_seeds_are_no_siblings(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    blends = [f for s in plan.shards for f in s.families if f.cells()[0].method.name == "blend"]
+    assert len(blends) == 2 * 2
+    for family in blends:
+        assert len({(cell.clip, cell.seed) for cell in family.cells()}) == 1
+        assert {cell.edit for cell in family.cells()} == {"colour", "shape"}
 
 
 def test_planning_is_the_same_twice(tmp_path: Path) -> None:

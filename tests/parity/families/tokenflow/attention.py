@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
+import torch
 from diffusers.models.attention_processor import Attention
 
-from methods.attention import ExtendedAttention
+from methods.attention import ExtendedAttention, Projection, RecordedAttention
 from tests.parity.compare import Comparison, compare
 from tests.parity.families.tokenflow.common import tolerance
 from tests.parity.recording import Recording
@@ -23,9 +24,7 @@ def attention_cases(recording: Recording) -> Iterator[Case]:
     attention = _attention(recording)
     for name in recording.tensors:
         if found := OUTPUT.fullmatch(name):
-            extended = ExtendedAttention(found["inject"] == "on", int(found["window"] or 0))
-            run = partial(_compare, recording, attention, extended, name, f"in.{found['clip']}.x")
-            yield name.removeprefix("out."), run
+            yield name.removeprefix("out."), partial(_compare, recording, attention, name, found)
 
 
 def _attention(recording: Recording) -> Attention:
@@ -42,7 +41,13 @@ def _attention(recording: Recording) -> Attention:
 
 
 def _compare(
-    recording: Recording, attention: Attention, extended: ExtendedAttention, name: str, tokens: str
+    recording: Recording, attention: Attention, name: str, found: re.Match[str]
 ) -> Iterator[Comparison]:
-    ours = extended(attention, recording.tensors[tokens])
-    yield compare(recording.tensors[name], ours, tolerance(recording))
+    """The source's frames each by itself, then the two edited branches across frames."""
+    tokens = recording.tensors[f"in.{found['clip']}.x"]
+    source, edited = tokens[: len(tokens) // 3], tokens[len(tokens) // 3 :]
+    record: dict[str, Projection] = {}
+    outputs = [RecordedAttention("here", record)(attention, source)]
+    injected = record["here"] if found["inject"] == "on" else None
+    outputs.append(ExtendedAttention(int(found["window"] or 0), injected)(attention, edited))
+    yield compare(recording.tensors[name], torch.cat(outputs), tolerance(recording))

@@ -9,10 +9,17 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from methods.attention import PNP_ATTENTION, self_attention_sites
-from methods.correspondence import Keyframes, Matches, route
-from methods.propagation import edit_keyframes, propagate
+from methods.correspondence import Matches, route
+from methods.propagation import (
+    SourceKeyframes,
+    edit_keyframes,
+    propagate,
+    read_frames,
+    read_keyframes,
+)
 from methods.sampling import Branches
 from tests.parity.compare import Comparison, Tolerance, compare, equal
 from tests.parity.families.tokenflow.common import backbone_of, tolerance
@@ -38,8 +45,9 @@ def pass_cases(recording: Recording) -> Iterator[Case]:
 def _plain(
     recording: Recording, backbone: RecordedBackbone, branches: Branches
 ) -> Iterator[Comparison]:
-    noise = branches[: recording.setting("batch_size")].noise(backbone)
-    yield compare(recording.tensors["out.plain.noise_pred"], torch.cat(noise), tolerance(recording))
+    first = branches[: recording.setting("batch_size")]
+    noise = torch.cat([first.read(backbone), *first.edit(backbone)])
+    yield compare(recording.tensors["out.plain.noise_pred"], noise, tolerance(recording))
 
 
 def _passes(
@@ -54,23 +62,27 @@ def _passes(
     always = options["timestep"] == 1000  # the original's clause, dead with SD's timesteps
     features = always or options["conv_injection"]
     keyframes = recording.tensors["in.pivotal_idx"].tolist()
-    noise, record = edit_keyframes(
+    source = read_keyframes(backbone, branches[keyframes], everywhere if always else PNP_ATTENTION)
+    noise, outputs = edit_keyframes(
         backbone,
         branches[keyframes],
-        injected=everywhere if always else PNP_ATTENTION if options["attn_injection"] else (),
+        source,
+        injected=source.features.projections if always or options["attn_injection"] else (),
         features=features,
         windows=_windows(everywhere, mode, options["window"]),
     )
-    yield compare(recording.tensors[f"{out}pivotal.noise_pred"], torch.cat(noise), within)
-    yield from _kept(recording, f"{out}pivotal.", record)
+    noise = torch.cat([source.features.noise, *noise])
+    yield compare(recording.tensors[f"{out}pivotal.noise_pred"], noise, within)
+    yield from _kept(recording, f"{out}pivotal.", source, outputs)
     for batch in range(len(keyframes)):
-        frames, matches = range(batch * size, (batch + 1) * size), {}
-        part = branches[frames.start : frames.stop]
-        way = route(frames, size)
-        noise = propagate(backbone, part, record, way, features=features, matches=matches)
+        frames = range(batch * size, (batch + 1) * size)
+        part, way = branches[frames.start : frames.stop], route(frames, size)
+        seen = read_frames(backbone, part, source, way)
+        noise = propagate(backbone, part, seen, outputs, way, features=features)
+        noise = torch.cat([seen.features.noise, *noise])
         key = f"{out}batch{batch}."
-        yield compare(recording.tensors[f"{key}noise_pred"], torch.cat(noise), within)
-        yield from _matched(recording, key, matches)
+        yield compare(recording.tensors[f"{key}noise_pred"], noise, within)
+        yield from _matched(recording, key, seen.matches)
 
 
 def _windows(sites: list[str], mode: str, where: str | None) -> dict[str, int]:
@@ -84,16 +96,17 @@ def _windows(sites: list[str], mode: str, where: str | None) -> dict[str, int]:
 
 
 def _kept(
-    recording: Recording, prefix: str, record: Mapping[str, Keyframes]
+    recording: Recording, prefix: str, source: SourceKeyframes, outputs: Mapping[str, Tensor]
 ) -> Iterator[Comparison]:
     """What the keyframe pass keeps. Of the normed tokens only the source's are ever used."""
-    for site, kept in record.items():
+    for site, edited in outputs.items():
         block = site.removesuffix(".attn1")
         if f"{prefix}attn_out.{block}" in recording.tensors:
             tokens = recording.tensors[f"{prefix}norm_hidden.{block}"][0]
-            outputs = recording.tensors[f"{prefix}attn_out.{block}"]
-            yield compare(tokens, kept.source, tolerance(recording))
-            yield compare(outputs, kept.outputs.flatten(0, 1), tolerance(recording))
+            expected = recording.tensors[f"{prefix}attn_out.{block}"]
+            yield compare(tokens, source.tokens[site], tolerance(recording))
+            ours = torch.cat([source.outputs[site], edited])
+            yield compare(expected, ours, tolerance(recording))
 
 
 def _matched(recording: Recording, prefix: str, matches: Matches) -> Iterator[Comparison]:
