@@ -20,6 +20,7 @@ from data.prepared import read_clip, read_index, write_clip, write_index
 from data.source import EditSummary, Source
 
 FOLDER = Path(__file__).parent
+ABSENT = "absent"  # in place of a digest of frames
 LOADERS = {"world": "data.world.dataset:WorldSource", "files": "data.footage:FileSource"}
 
 
@@ -102,6 +103,16 @@ class Dataset:
         }
         digest = clip_digest(locked.frames, outline.prompt)
         return ClipSummary(*locked.shape, outline.prompt, outline.edits, digest, digests)
+
+    def promise(self, clip_id: str) -> ClipSummary:
+        """What the manifest says of a clip whose source is Missing; its digests are stand-ins.
+
+        Raises UserError where the manifest leaves the number of frames open.
+        """
+        promised = self._source.promise(self._checked(clip_id))
+        edits = {name: edit_digest(e.prompt, e.words, None) for name, e in promised.edits.items()}
+        digest = clip_digest(f"{ABSENT} {self.name}/{clip_id}", promised.prompt)
+        return ClipSummary(*promised.shape, promised.prompt, promised.edits, digest, edits)
 
     def prepare(
         self, *, relock: bool = False, report: Callable[[str], None] = lambda clip_id: None

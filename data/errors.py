@@ -10,6 +10,10 @@ class UserError(Exception):
     """Something the user gave is wrong; the message says what, where and what to do."""
 
 
+class Missing(UserError):
+    """Weights or clips that a run needs are not on this machine; what is planned stays valid."""
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """``" Did you mean 'x'?"`` for the closest allowed name, or nothing."""
     match = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)

@@ -9,11 +9,11 @@ from pydantic import Field, field_validator
 
 from data.clip import Clip, Edit
 from data.digest import json_digest
-from data.errors import UserError, unknown
+from data.errors import Missing, UserError, unknown
 from data.locate import Where, is_image, source_digest
 from data.manifest import Strict, load_yaml, read_manifest
 from data.recipe import Recipe
-from data.source import EditSummary, Outline, Source
+from data.source import EditSummary, Outline, Promise, Source
 from data.words import changed_words
 
 KINDS = ("colour", "shape", "object", "ground", "style", "motion")
@@ -71,7 +71,8 @@ class FileSource(Source):
         """The error with the manifest line that led to it."""
         _, lines = load_yaml(self.manifest)
         line = lines.get(("clips", clip_id, key), lines.get(("clips", clip_id), 1))
-        return UserError(f"{self.manifest}:{line}: clip '{clip_id}': {error}")
+        kind = Missing if isinstance(error, Missing) else UserError
+        return kind(f"{self.manifest}:{line}: clip '{clip_id}': {error}")
 
     def _files(self, clip_id: str) -> list[Path]:
         try:
@@ -93,14 +94,29 @@ class FileSource(Source):
     def outline(self, clip_id: str) -> Outline:
         entry = self._entries.clips[clip_id]
         digest = entry.sha256 or source_digest(self._files(clip_id))
+        recorded = entry.model_dump(mode="json", exclude={"source", "sha256"})
+        entry_digest = json_digest(recorded | {"sha256": digest})
+        return Outline(entry.prompt, entry_digest, self._edits(clip_id))
+
+    def promise(self, clip_id: str) -> Promise:
+        """Raises UserError unless the recipe counts its frames: ``stop``, and steps, not fps."""
+        entry = self._entries.clips[clip_id]
+        if entry.recipe.stop is None or entry.recipe.fps is not None:
+            problem = UserError("its length is known only with the source: `stop` is open")
+            raise self._at(clip_id, "recipe", problem)
+        n_frames = len(list(entry.recipe.indices(entry.frame_rate)))
+        shape = (n_frames, *entry.recipe.height_width)
+        return Promise(shape, entry.prompt, self._edits(clip_id))
+
+    def _edits(self, clip_id: str) -> dict[str, EditSummary]:
+        entry = self._entries.clips[clip_id]
         edits = {}
         for name, edit in entry.edits.items():
             words = edit.words
             if words is None:
                 words = changed_words(entry.prompt, edit.prompt)
             edits[name] = EditSummary(edit.kind, edit.prompt, words, False)
-        recorded = entry.model_dump(mode="json", exclude={"source", "sha256"})
-        return Outline(entry.prompt, json_digest(recorded | {"sha256": digest}), edits)
+        return edits
 
     def build(self, clip_id: str) -> Clip:
         self.verify(clip_id)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import model_validator
 
 from data.digest import json_digest, sha256_file
-from data.errors import UserError
+from data.errors import Missing, UserError
 from data.manifest import Strict
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
@@ -35,7 +35,8 @@ class Where(Strict):
     def files(self, base: Path) -> list[Path]:
         """The source's files in order, paths taken relative to the folder ``base``.
 
-        Raises UserError for a package not installed, a missing file, an empty folder.
+        Raises Missing for a path or package that is not here, UserError for an empty folder or
+        list, or a file that its package lacks.
         """
         if self.package is not None:
             return [_package_file(self.package, str(self.file))]
@@ -43,7 +44,7 @@ class Where(Strict):
         paths = [base / item for item in given]
         for path in paths:
             if not path.exists():
-                raise UserError(f"{path}: no such file. Paths are relative to the manifest.")
+                raise Missing(f"{path}: no such file. Paths are relative to the manifest.")
         if len(paths) == 1 and paths[0].is_dir():
             return _images_in(paths[0])
         odd = [path for path in paths if len(paths) > 1 and not is_image(path)]
@@ -65,7 +66,7 @@ def _package_file(package: str, name: str) -> Path:
     try:
         path = Path(str(distribution(package).locate_file(name)))
     except PackageNotFoundError:
-        raise UserError(
+        raise Missing(
             f"package '{package}' is not installed; `pip install {package}` brings {name}."
         ) from None
     if not path.is_file():

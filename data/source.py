@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.clip import Clip
+from data.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,15 @@ class Outline:
     edits: dict[str, EditSummary] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Promise:
+    """What a manifest says of a clip whose source is not here."""
+
+    shape: tuple[int, int, int]  # frames, height, width
+    prompt: str
+    edits: dict[str, EditSummary]
+
+
 class Source(ABC):
     """Builds the clips of one manifest. Construction reads and validates the manifest only."""
 
@@ -42,6 +52,10 @@ class Source(ABC):
     @abstractmethod
     def outline(self, clip_id: str) -> Outline:
         """Prompt, edits and entry digest of a clip."""
+
+    def promise(self, clip_id: str) -> Promise:
+        """What the manifest alone says of a clip; UserError where that is too little to plan."""
+        raise UserError(f"{self.manifest}: says too little of clip '{clip_id}' to plan without it.")
 
     @abstractmethod
     def verify(self, clip_id: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from data.errors import UserError, unknown
+from data.errors import Missing, UserError, unknown
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,7 +55,8 @@ def declaration(name: str) -> Declaration:
 def locate(name: str) -> Path:
     """The folder of a backbone: a declared name, a local folder, or a cached hub id.
 
-    Nothing is downloaded. :class:`UserError` says in one sentence what to fetch and where.
+    Nothing is downloaded. :class:`data.errors.Missing` says in one sentence what to fetch and
+    where; a name that stands for nothing is a :class:`data.errors.UserError`.
     """
     if name in backbone_names():
         declared = declaration(name)
@@ -86,10 +87,10 @@ def _cached(repository: str) -> Path | None:
 def _missing(declared: Declaration) -> Path:
     folder = declared.folder.relative_to(ROOT)
     if declared.hub is None:
-        raise UserError(
+        raise Missing(
             f"backbone '{declared.name}' is missing: restore {folder} from the repository."
         )
-    raise UserError(
+    raise Missing(
         f"backbone '{declared.name}' is missing: run `make weights BACKBONE={declared.name}` to "
         f"fetch {declared.hub} ({declared.megabytes} MB, {declared.licence}), or put its "
         f"diffusers folder at {folder}."
