@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.atomic import digest
+from experiments.time_limit import time_limit
 
 MB = 2**20
 
@@ -56,23 +57,32 @@ def _unless_unknown(
 class Meter:
     """Measures blocks of work on a device; ``backbone`` counts its own evaluations.
 
-    ``energy`` reads the joules that the device has used so far, None where it cannot tell.
+    ``energy`` reads the joules that the device has used so far, None where it cannot tell. A cell
+    may take ``limit`` seconds.
     """
 
     def __init__(
-        self, device: str = "cpu", energy: Callable[[], float | None] = lambda: None
+        self,
+        device: str = "cpu",
+        energy: Callable[[], float | None] = lambda: None,
+        limit: float | None = None,
     ) -> None:
-        self.device, self.energy = device, energy
+        self.device, self.energy, self.limit = device, energy, limit
         self.backbone: Any = None
 
     @contextlib.contextmanager
-    def measure(self) -> Iterator[Cost]:
-        """Fill in a cost when the block ends well."""
+    def measure(self, spent: float = 0.0) -> Iterator[Cost]:
+        """Fill in a cost when the block ends well.
+
+        Raises TimeLimit in the block once it has used up what the cell, which has ``spent`` some
+        seconds before, may take.
+        """
         cost = Cost()
         self._reset_peak()
         evaluations, joules, start = self._evaluations(), self.energy(), time.perf_counter()
-        yield cost
-        self._wait()
+        with time_limit(self.limit, spent):
+            yield cost
+            self._wait()
         cost.seconds = time.perf_counter() - start
         cost.energy_j = _unless_unknown(lambda a, b: b - a, joules, self.energy())
         cost.evaluations = self._evaluations() - evaluations

@@ -35,6 +35,7 @@ class Resolver:
         labels = [block.title for block in self.experiment.methods]
         clips = ClipReader(self.source, self.catalogue).clips(self.experiment.clips, labels)
         self._fit(methods, clips, backbones)
+        self._baseline(methods, labels)
         if self.source.problems:
             return []
         return list(self._rows(methods, clips, [ref for _, ref, _ in backbones]))
@@ -95,6 +96,31 @@ class Resolver:
                 settings = tuple(reader.settings(block, method, location))
                 found.append(ChosenMethod(block.title, method, settings, location))
         return found
+
+    def _baseline(self, methods: list[ChosenMethod], labels: list[str]) -> None:
+        """The report's baseline must single out one row of each label it concerns."""
+        baseline, location = self.experiment.report.baseline, ("report", "baseline")
+        if baseline is None:
+            return
+        if baseline.label and not self.source.known(
+            "method label", baseline.label, labels, (*location, "label")
+        ):
+            return
+        named = [m for m in methods if baseline.label in ("", m.label)]
+        fields = dict.fromkeys(name for m in named for name in m.method.Setting.model_fields)
+        for name in baseline.setting:
+            self.source.known("setting", name, fields, (*location, "setting", name))
+        for chosen in named:
+            rows = [plain for _, plain in chosen.settings]
+            if not any(baseline.concerns(chosen.label, plain) for plain in rows):
+                continue
+            fitting = sum(baseline.fits(chosen.label, plain) for plain in rows)
+            if fitting != 1:
+                self.source.problem(
+                    location,
+                    f"'{chosen.label}' has {fitting} of {len(rows)} settings that fit; a baseline "
+                    "is one: say which by values under 'setting'.",
+                )
 
     def _fit(
         self,

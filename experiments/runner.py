@@ -64,7 +64,7 @@ class ShardRunner:
     ) -> None:
         self.plan, self.shard, self.store, self.catalogue = plan, shard, store, catalogue
         self.device, self.after_cell = device, after_cell
-        self.meter = Meter(device, energy)
+        self.meter = Meter(device, energy, plan.experiment.cell_time_limit)
         self.clip = clip_loader(catalogue.dataset)
         self.inversions = Inversions(store, catalogue, self.meter)
         self.backbone: Any = None
@@ -186,9 +186,10 @@ class ShardRunner:
 
     def _warm_up(self, clip: Clip) -> None:
         """Let the first network call choose kernels and allocate before anything is measured."""
-        with self.meter.measure() as cost:
+        counted = self.backbone.evaluations
+        with Meter(self.device).measure() as cost:  # not the cells' meter: no limit holds here
             self.catalogue.warm_up(self.backbone, clip.frames)
-        self.backbone.evaluations -= cost.evaluations
+        self.backbone.evaluations = counted
         self.tally.seconds_warmup = cost.seconds
 
     def _record(self, outcome: Outcome) -> None:

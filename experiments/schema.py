@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -57,6 +58,40 @@ class MethodBlock(Strict):
         return self.label or self.name
 
 
+class BaselineBlock(Strict):
+    """What rows are compared with: one row, or the one of the same label that has a setting."""
+
+    label: str = Field("", description="label of the row; default: each label its own")
+    setting: dict[str, Any] = Field({}, description="values that single out one row of a label")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_word(cls, value: Any) -> Any:
+        return {"label": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _something(self) -> BaselineBlock:
+        if not self.label and not self.setting:
+            raise ValueError("give a 'label', a 'setting' or both")
+        return self
+
+    def concerns(self, label: str, setting: Mapping[str, Any]) -> bool:
+        """Whether a row may be a baseline at all: named, or with one of the fields asked for."""
+        return label == self.label if self.label else bool(self.setting.keys() & setting.keys())
+
+    def fits(self, label: str, setting: Mapping[str, Any]) -> bool:
+        """Whether a row is a baseline; fields that its method lacks do not count."""
+        return self.concerns(label, setting) and all(
+            setting[name] == value for name, value in self.setting.items() if name in setting
+        )
+
+
+class ReportBlock(Strict):
+    """What the report shows beyond the leaderboards."""
+
+    baseline: BaselineBlock | None = Field(None, description="what differences are taken to")
+
+
 class Experiment(Strict):
     """What to run, score and show."""
 
@@ -70,19 +105,25 @@ class Experiment(Strict):
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     allow_failures: bool = Field(False, description="failed cells do not fail the run")
     cell_time_limit: float | None = Field(
-        None, gt=0, description="seconds after which a cell is given up; default: never"
+        None,
+        gt=0,
+        description="seconds that a cell's inversion, or its edit, may take; default: any",
     )
     timing: bool = Field(False, description="times matter: each shard has its device for itself")
     shard_size: int = Field(64, ge=1, description="most cells that one job runs")
     shard_evaluations: int = Field(
         6000, ge=1, description="network evaluations above which a job takes no further cells"
     )
-    report: dict[str, Any] = {}
+    report: ReportBlock = ReportBlock()
 
 
 def _model_at(location: Location) -> type[BaseModel]:
     """The model whose keys are allowed at a place of the file."""
-    models: dict[str, type[BaseModel]] = {"clips": ClipsBlock, "methods": MethodBlock}
+    models: dict[str, type[BaseModel]] = {
+        "clips": ClipsBlock,
+        "methods": MethodBlock,
+        "report": BaselineBlock if len(location) > 2 else ReportBlock,
+    }
     return models.get(str(location[0]), Experiment) if len(location) > 1 else Experiment
 
 

@@ -18,6 +18,7 @@ from experiments.checkpoint import Checkpoint
 from experiments.cost import Cost, Meter
 from experiments.health import BadOutput, check_finite, check_frames
 from experiments.siblings import Siblings
+from experiments.time_limit import TimeLimit
 from experiments.trie import Family, Node
 from methods.base import Context, State
 
@@ -55,7 +56,7 @@ class _Unreadable:
 
 def status_of(error: Exception) -> str:
     """A cell's status for an exception: a short reason."""
-    if isinstance(error, BadOutput):
+    if isinstance(error, BadOutput | TimeLimit):
         return str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out of memory"
@@ -125,7 +126,7 @@ def _leave(
         first = child.cells()[0]
         stepping = replace(context(first), setting=_Unreadable(), shared=siblings.shared)
         try:
-            with meter.measure() as cost:
+            with meter.measure(place.spent.seconds) as cost:
                 after = first.method.step(stepping, copied, child.plan, child.k)
         except Exception as error:
             yield from _failed(child, error, place.spent)
@@ -139,7 +140,7 @@ def _finished(cell: Cell, ctx: Context, state: State | None, spent: Cost, meter:
     try:
         if state is not None:
             check_finite(state.latents)
-        with meter.measure() as cost:
+        with meter.measure(spent.seconds) as cost:
             frames = cell.method.finish(ctx, state)
         check_frames(frames, ctx.clip.frames)
     except Exception as error:

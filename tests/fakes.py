@@ -169,6 +169,8 @@ class Blend(Method):
             _ = ctx.setting.guidance
         if plan.trouble == "crash":
             raise RuntimeError("the network is on fire")
+        if plan.trouble == "memory":
+            raise MemoryError
         if plan.trouble == "nan":
             return NumpyState(state.latents * np.nan)
         if plan.trouble in ("black", "constant", "frozen"):

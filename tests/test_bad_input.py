@@ -63,6 +63,33 @@ MISTAKES = {
     "time limit": ("[0, 1]", "[0, 1]\ncell_time_limit: 0", 17, ["cell_time_limit", "0 given"]),
     "no time": ("[0, 1]", "[0, 1]\ncell_time_limit: long", 17, ["'long' given", "number"]),
     "timing": ("[0, 1]", "[0, 1]\ntiming: maybe", 17, ["timing: 'maybe' given"]),
+    "report key": ("[0, 1]", "[0, 1]\nreport: {base: x}", 17, ["report.base", "'baseline'"]),
+    "baseline": ("[0, 1]", "[0, 1]\nreport: {baseline: blnd}", 17, ["'blnd'", "'blend'"]),
+    "baseline key": (
+        "[0, 1]",
+        "[0, 1]\nreport:\n  baseline: {settings: {}}",
+        18,
+        ["report.baseline.settings", "'setting'"],
+    ),
+    "baseline field": (
+        "[0, 1]",
+        "[0, 1]\nreport:\n  baseline:\n    setting: {shar: 0.5}",
+        19,
+        ["setting 'shar'", "'share'"],
+    ),
+    "many baselines": (
+        "[0, 1]",
+        "[0, 1]\nreport: {baseline: {setting: {share: 0.5}}}",
+        17,
+        ["'blend' has 2 of 6 settings that fit"],
+    ),
+    "no baseline": (
+        "[0, 1]",
+        "[0, 1]\nreport: {baseline: {label: blend, setting: {share: 0.7, guidance: 1.0}}}",
+        17,
+        ["'blend' has 0 of 6 settings that fit"],
+    ),
+    "empty baseline": ("[0, 1]", "[0, 1]\nreport: {baseline: {}}", 17, ["'label', a 'setting'"]),
     "not a list": ("[0, 1]", "3", 16, ["seeds", "list"]),
     "nothing": (
         "    methods: [blend, same]\n",
@@ -83,6 +110,19 @@ def test_mistake_is_told_with_its_place(name: str, tmp_path: Path) -> None:
     lines = str(error.value).splitlines()
     told = [text for text in lines if text.startswith(f"{path}:{line}: ")]
     assert any(all(part in text for part in said) for text in told), str(error.value)
+
+
+@pytest.mark.parametrize(
+    "baseline",
+    [
+        "same",
+        "{setting: {share: 0.5, guidance: 1.0}}",
+        "{label: blend, setting: {share: 0.0, guidance: 3.0}}",
+    ],
+)
+def test_a_baseline_may_be_a_row_or_a_setting(baseline: str, tmp_path: Path) -> None:
+    text = f"{EXPERIMENT}report: {{baseline: {baseline}}}\n"
+    assert check(write_experiment(tmp_path, text), fake_catalogue()).requests
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -176,6 +176,7 @@ def test_two_runs_at_once_do_no_harm(tmp_path: Path) -> None:
     ("trouble", "status"),
     [
         ("crash", "error: RuntimeError: the network is on fire"),
+        ("memory", "out of memory"),
         ("nan", "not finite"),
         ("black", "black"),
         ("constant", "constant"),
