@@ -45,16 +45,26 @@ def estimate(lines: pd.DataFrame, column: str) -> Estimate | None:
     return _of(values) if values else None
 
 
+def difference(a: pd.DataFrame, b: pd.DataFrame, column: str) -> Estimate | None:
+    """Mean over clips of ``a`` minus ``b`` on the requests both have; None where there are none."""
+    values = _differences(a, b, column)
+    return _of(values) if values else None
+
+
 def paired_p(a: pd.DataFrame, b: pd.DataFrame, column: str) -> float:
     """Two-sided sign-flip p of a mean difference on shared requests, averaged by clip.
 
     1.0 where fewer than two clips are shared or all differences are 0: nothing can be said.
     """
-    left, right = (lines.set_index(REQUEST)[column].dropna() for lines in (a, b))
-    values = by_clip((left - right).dropna().reset_index(), column)
+    values = _differences(a, b, column)
     if len(values) < 2 or not any(values) or not np.isfinite(values).all():
         return 1.0
     return sign_flip_p(values, np.random.default_rng(0))
+
+
+def _differences(a: pd.DataFrame, b: pd.DataFrame, column: str) -> tuple[float, ...]:
+    left, right = (lines.set_index(REQUEST)[column].dropna() for lines in (a, b))
+    return by_clip((left - right).dropna().reset_index(), column)
 
 
 def quartiles(values: pd.Series) -> Estimate | None:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from numbers import Real
-
-import numpy as np
-
 from reports.estimates import Estimate
 from reports.plotting import (
-    DASHES,
     GREY,
     Figure,
     axis_label,
@@ -20,7 +14,8 @@ from reports.plotting import (
     panels,
     ranked,
 )
-from reports.results import Results, Row, show_value
+from reports.results import Results, Row
+from reports.sweeps import sweep_figures
 from reports.tables import Table
 
 
@@ -29,10 +24,7 @@ def all_figures(results: Results, table: Table) -> list[Figure]:
     if not ranked(table):
         return []
     figures = [_intervals(table)]
-    for axis in _axes(results):
-        lines = _lines(results, axis)
-        if lines:
-            figures.append(_ablation(table, axis, lines))
+    figures += sweep_figures(results, table)
     seconds = _seconds(results, table)
     if seconds:
         figures.append(_cost_quality(table, seconds))
@@ -84,63 +76,6 @@ def _window(pairs: list[tuple[Row, Estimate]]) -> tuple[float, float]:
     high = max(v.high if v.high is not None else max(v.points) for v in shown)
     room = 0.35 * (high - low) or 0.05 * abs(high) or 1.0
     return low - room, high + room
-
-
-def _axes(results: Results) -> list[str]:
-    """Numeric settings that take at least two values within one method."""
-    names: dict[str, set] = {}
-    for row in results.rows:
-        for name, value in row.values:
-            if isinstance(value, Real) and not isinstance(value, bool | np.bool_):
-                names.setdefault(name, set()).add(value)
-    return [name for name, values in names.items() if len(values) > 1]
-
-
-Lines = dict[str, list[tuple[float, Row]]]
-
-
-def _lines(results: Results, axis_name: str) -> Lines:
-    """What moves along one setting with all others fixed: two rows or more, in order."""
-    lines: Lines = {}
-    for row in results.rows:
-        values = dict(row.values)
-        if axis_name not in values or values[axis_name] != values[axis_name]:
-            continue
-        others = [f"{k} = {show_value(v)}" for k, v in row.values if k != axis_name]
-        name = f"{row.title} ({', '.join(others)})" if others else row.title
-        lines.setdefault(name, []).append((float(values[axis_name]), row))
-    lines = {name: sorted(points, key=lambda p: p[0]) for name, points in lines.items()}
-    return {name: points for name, points in lines.items() if len(points) > 1}
-
-
-def _ablation(table: Table, axis_name: str, lines: Lines) -> Figure:
-    """Each ranked metric along one setting; one line per method and its other settings."""
-    columns = ranked(table)
-    pick = colours([line.row for line in table.lines])
-    with panels(len(columns), 4, 1.65) as (canvas, axes):
-        for axis, column in zip(axes, columns, strict=False):
-            known = {row.key: value for row, value in marked(table, column)}
-            drawn: Counter[str] = Counter()
-            for name, points in lines.items():
-                pairs = [(x, known[row.key]) for x, row in points if row.key in known]
-                method = points[0][1].method
-                colour, marker = pick(points[0][1])
-                dash = DASHES[drawn[method] % len(DASHES)]
-                drawn[method] += 1
-                x, y = [x for x, _ in pairs], [value.mean for _, value in pairs]
-                axis.plot(x, y, marker=marker, color=colour, ls=dash, label=name)
-                if pairs and all(v.low is not None for _, v in pairs):
-                    low, high = [v.low for _, v in pairs], [v.high for _, v in pairs]
-                    axis.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
-            axis.set_title(axis_label(column), loc="left")
-            axis.set_xlabel(axis_name)
-        legend(canvas)
-        return finish(
-            canvas, f"ablation-{axis_name}",
-            f"Each metric along {axis_name}: means over clips, with 95 % bands where there are "
-            "five clips or more.",
-            f"Curves of every ranked metric against {axis_name}",
-        )  # fmt: skip
 
 
 def _seconds(results: Results, table: Table) -> dict[str, float]:

@@ -53,7 +53,7 @@ def leaderboard(
     }
     ranks, tests = _ranks(ok, [row for row in rows if not row.control], cards, estimates)
     columns = tuple(
-        _column(card, [estimates[row.key, card.recipe] for row in rows]) for card in cards
+        metric_column(card, [estimates[row.key, card.recipe] for row in rows]) for card in cards
     )
     lines = []
     for row in rows:
@@ -65,7 +65,7 @@ def leaderboard(
         lines.append(Line(row, entries, int((asked["status"] != "ok").sum()), len(asked)))
     about = f"{dataset}, edits of {kind}" if kind else dataset
     caption = [
-        f"{results.title} on {about}: {_sizes(scope)}.",
+        f"{results.title} on {about}: {sizes(scope)}.",
         _means(clips, any(row.control for row in rows), tests),
     ]
     return Table(
@@ -78,7 +78,7 @@ def leaderboard(
     )
 
 
-def _sizes(scope: pd.DataFrame) -> str:
+def sizes(scope: pd.DataFrame) -> str:
     """``6 clips, 18 edits, 2 seeds``."""
     edits = len(scope.loc[scope["edit"] != "", ["clip", "edit"]].drop_duplicates())
     counts = {"clip": scope["clip"].nunique(), "edit": edits, "seed": scope["seed"].nunique()}
@@ -142,7 +142,8 @@ def _ranks(
     return ranks | {key: "best" for key, p in worst.items() if p < ALPHA}, len(tests)
 
 
-def _column(card: MetricCard, estimates: Sequence[Estimate | None]) -> Column:
+def metric_column(card: MetricCard, estimates: Sequence[Estimate | None]) -> Column:
+    """A recipe's column, its numbers written as the estimates' spread allows."""
     better = {True: "higher is better", False: "lower is better", None: "not ranked"}
     limits = f"range {card.range[0]:g} to {card.range[1]:g}" if card.range else ""
     measured = f"extractor {card.digest[:12]}" if card.digest else ""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure as Canvas
 
 from reports.estimates import Estimate
@@ -100,7 +101,8 @@ def legend(canvas: Canvas) -> None:
         for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
             entries.setdefault(name, handle)
     if entries:
-        columns = min(5, len(entries))
+        longest = 0.5 + 0.058 * max(map(len, entries))  # inches: handle, gap and letters
+        columns = max(1, min(5, len(entries), int(WIDTH / longest)))
         canvas.legend(entries.values(), entries, loc="outside lower left", ncols=columns)
 
 
@@ -113,6 +115,12 @@ def finish(canvas: Canvas, name: str, caption: str, alt: str) -> Figure:
         files[kind] = out.getvalue()
         canvas.set_layout_engine("none")  # laid out once, for both files
     return Figure(name, caption, alt, files["svg"], files["pdf"])
+
+
+def shade(colour: str, share: float) -> str:
+    """A colour mixed with white: itself at 0, still dark enough to read at 1."""
+    mixed = (1 - 0.65 * share) * np.array(to_rgb(colour)) + 0.65 * share
+    return to_hex(mixed)
 
 
 def colours(rows: Sequence[Row]) -> Callable[[Row], tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from reports.cards import Catalogue
 from reports.costs import cost_tables
+from reports.differences import difference_tables
 from reports.figures import all_figures
 from reports.gallery import build_gallery
 from reports.latex import to_latex
@@ -36,11 +37,12 @@ def render(experiment: str, root: Path, catalogue: Catalogue | None = None) -> P
     version = identify(root, results)
     folder = root / "reports" / experiment / version.name
     tables, costs = all_tables(results, catalogue), cost_tables(results)
+    differences = difference_tables(results, catalogue)
     figures = all_figures(results, tables[0])
     gallery, media = build_gallery(results, catalogue, tables[0])
     provenance = gather(results, catalogue, version)
     with appearing(folder) as scratch:
-        _write_tables(scratch / "tables", [*tables, *costs])
+        _write_tables(scratch / "tables", [*tables, *differences, *costs])
         (scratch / "figures").mkdir()
         for figure in figures:
             (scratch / "figures" / f"{figure.id}.svg").write_bytes(figure.svg)
@@ -52,7 +54,15 @@ def render(experiment: str, root: Path, catalogue: Catalogue | None = None) -> P
         _write_json(scratch / "metrics.json", summary(results, tables))
         _write_json(scratch / "provenance.json", provenance)
         page = render_page(
-            results, catalogue, tables, costs, figures, gallery, provenance, version.name
+            results,
+            catalogue,
+            tables,
+            differences,
+            costs,
+            figures,
+            gallery,
+            provenance,
+            version.name,
         )
         (scratch / "report.html").write_text(page, encoding="utf-8")
     point_latest(folder)
