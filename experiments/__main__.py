@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from experiments import commands
+from experiments.atomic import told_if_full
 from experiments.catalogue import Catalogue, project_catalogue
 from experiments.devices import AUTO
 from experiments.store import Store
@@ -80,7 +81,8 @@ def main(arguments: Sequence[str] | None = None, catalogue: Catalogue | None = N
         os.environ[name] = str(getattr(given, "threads", 1))
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
-        return _run(given, catalogue or project_catalogue())
+        with told_if_full(given.results):
+            return _run(given, catalogue or project_catalogue())
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

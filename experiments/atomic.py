@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,27 +18,43 @@ from data.errors import UserError
 SEAL = "record_sha256"
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write by way of a temporary file beside ``path``, then renamed over it.
+class DiskFull(UserError):
+    """Not a cell's failure: nothing can be kept, so the run ends."""
 
-    Not synced: a file torn by a power cut fails its checksum and is made again, which costs less
-    than waiting for the disk at every cell. Raises UserError when the disk is full; whatever was
-    at ``path`` is then still there.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+@contextlib.contextmanager
+def told_if_full(path: Path) -> Iterator[None]:
+    """Raise DiskFull where the block cannot write for lack of space, whoever says so and how."""
     try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
+        yield
+    except Exception as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if full or os.strerror(errno.ENOSPC) in str(error):  # safetensors only has words
+            raise DiskFull(
                 f"{path}: the disk is full. Free some space and run the same command again; "
                 "finished cells are kept."
             ) from None
         raise
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write by way of a temporary file beside ``path``, then renamed over it.
+
+    Not synced: a file torn by a power cut fails its checksum and is made again, which costs less
+    than waiting for the disk at every cell. Raises DiskFull when the disk is full; whatever was
+    at ``path`` is then still there.
+    """
+    # Unique among all processes of all machines that may share the folder.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    with told_if_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(content)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def canonical(value: Any) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from data.clip import Clip
-from experiments.atomic import read_sealed, write_sealed
+from experiments.atomic import read_sealed, told_if_full, write_sealed
 from experiments.catalogue import Catalogue
 from experiments.cost import Cost, Meter
 from experiments.store import Store
@@ -49,7 +49,11 @@ class Inversions:
         path.parent.mkdir(parents=True, exist_ok=True)
         with self.meter.measure() as cost:
             inversion = self.catalogue.invert(backbone, clip.frames, spec)
-        inversion.save(path)
+        # The lock is ours, so whoever began such a file is dead.
+        for left in path.parent.glob(f".{path.name}.*"):
+            left.unlink(missing_ok=True)
+        with told_if_full(path):
+            inversion.save(path)
         write_sealed(
             path.with_suffix(".json"),
             {

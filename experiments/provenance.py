@@ -33,7 +33,8 @@ def _version(name: str) -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(PROJECT), *arguments]
+    # Without optional locks: a run must not stand in the way of somebody's commit.
+    command = ["git", "--no-optional-locks", "-C", str(PROJECT), *arguments]
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):

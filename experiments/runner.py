@@ -13,7 +13,7 @@ from typing import Any
 
 from data.clip import Clip
 from data.progress import Progress
-from experiments.atomic import digest, write_sealed
+from experiments.atomic import DiskFull, digest, write_sealed
 from experiments.catalogue import Catalogue
 from experiments.cells import Cell
 from experiments.checkpoint import Checkpoint
@@ -123,6 +123,8 @@ class ShardRunner:
         cells = family.cells()
         try:
             context = self._contexts(cells[0])
+        except DiskFull:
+            raise
         except Exception as error:
             trace = traceback.format_exc()
             for cell in cells:

@@ -72,8 +72,6 @@ class Store:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, frames=frames)
         content = buffer.getvalue()
-        self._sweep(cell_id)
-        write_atomic(self.cell(cell_id) / "frames.npz", content)
         checks = {
             "cell": cell_id,
             "status": OK,
@@ -81,16 +79,21 @@ class Store:
             "frames_sha256": frames_digest(frames),
             "file_sha256": hashlib.sha256(content).hexdigest(),
         }
-        write_sealed(self.cell(cell_id) / "run.json", record | checks)
+        # Experiments that share a cell may both run it; the record must be of the frames kept.
+        with self.lock(f"cell-{cell_id[:2]}"):
+            self._sweep(cell_id)
+            write_atomic(self.cell(cell_id) / "frames.npz", content)
+            write_sealed(self.cell(cell_id) / "run.json", record | checks)
 
     def write_failure(
         self, cell_id: str, status: str, traceback: str, record: dict[str, Any]
     ) -> None:
         """Record why a cell has no frames."""
-        self._sweep(cell_id)
         failure = {"cell": cell_id, "status": status, "traceback": traceback, "n_frames": 0}
-        write_sealed(self.cell(cell_id) / "run.json", record | failure)
-        (self.cell(cell_id) / "frames.npz").unlink(missing_ok=True)
+        with self.lock(f"cell-{cell_id[:2]}"):
+            self._sweep(cell_id)
+            write_sealed(self.cell(cell_id) / "run.json", record | failure)
+            (self.cell(cell_id) / "frames.npz").unlink(missing_ok=True)
 
     def forget(self, cell_id: str) -> None:
         """Remove a cell's record, so that it is run again."""

@@ -70,26 +70,26 @@ class Targets:
         return self.store.root / "verdicts" / f"{self.plan.name}-{self.id}.json"
 
     def drop_stale(self) -> None:
-        """Remove manifests that promise what is not in the store."""
+        """Remove manifests that promise what is not in the store; others may be doing the same."""
         stale = False
         for shard, path in zip(self.plan.shards, self.shard_manifests(), strict=True):
             if path.exists() and not all(self.store.settled(cell.id) for cell in shard.cells):
-                path.unlink()
+                path.unlink(missing_ok=True)
             stale |= not path.exists()
         for batch, path in zip(self.batches, self.score_manifests(), strict=True):
             if path.exists() and (stale or not scored(self.store, batch.jobs, self.marks)):
-                path.unlink()
+                path.unlink(missing_ok=True)
             stale |= not path.exists()
         collected = self.collected()
         if collected.exists() and (stale or not self._table_intact()):
-            collected.unlink()
+            collected.unlink(missing_ok=True)
         stale |= not collected.exists()
         rendered = self.rendered()
         record = read_sealed(rendered)
         if rendered.exists() and (stale or not record or not Path(record["report"]).is_file()):
-            rendered.unlink()
-        if self.verdict().exists() and stale:
-            self.verdict().unlink()
+            rendered.unlink(missing_ok=True)
+        if stale:
+            self.verdict().unlink(missing_ok=True)
 
     def _table_intact(self) -> bool:
         record = read_sealed(self.collected())

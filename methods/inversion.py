@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.files import whole
 from methods.base import InversionSpec
 from methods.ddim import STABLE_DIFFUSION, move
 from methods.sampling import conditional_noise
@@ -39,13 +40,12 @@ class Inversion:
         from safetensors.torch import save_file
 
         tensors = {f"t{t:04d}": x.contiguous() for t, x in self.latents.items()}
-        temporary = path.with_suffix(".tmp")
-        save_file(
-            tensors | {"clean": self.clean.contiguous()},
-            temporary,
-            metadata={"spec": json.dumps(asdict(self.spec))},
-        )
-        temporary.replace(path)
+        with whole(path) as part:
+            save_file(
+                tensors | {"clean": self.clean.contiguous()},
+                part,
+                metadata={"spec": json.dumps(asdict(self.spec))},
+            )
 
     @classmethod
     def load(cls, path: Path) -> Inversion:

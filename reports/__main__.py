@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from data.errors import UserError
+from experiments.atomic import told_if_full
 from reports.render import render
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--root", type=Path, default=ROOT, help="folder with results/, reports/")
     given = parser.parse_args(arguments)
     try:
-        folder = render(given.experiment, given.root)
+        with told_if_full(given.root / "reports" / given.experiment):
+            folder = render(given.experiment, given.root)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

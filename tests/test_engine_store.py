@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from data.errors import UserError
 from experiments.__main__ import main
-from experiments.atomic import read_sealed, write_atomic, write_sealed
+from experiments.atomic import read_sealed, write_sealed
 from experiments.collect import COUNTS, SECONDS, table
 from experiments.planner import Plan, make_plan
 from experiments.runner import ShardRunner
@@ -25,21 +18,7 @@ from experiments.store import Store
 from experiments.targets import targets_of
 from tests.fakes import EXPERIMENT, fake_catalogue, write_experiment
 
-ROOT = Path(__file__).resolve().parent.parent
 VARY = [*SECONDS, "seconds_per_frame", *(name for name in COUNTS if "evaluations" not in name)]
-
-RUN = """
-import sys
-from pathlib import Path
-from experiments.planner import make_plan
-from experiments.runner import ShardRunner
-from experiments.store import Store
-from tests.fakes import fake_catalogue
-
-plan = make_plan(Path(sys.argv[2]), fake_catalogue())
-for shard in plan.shards:
-    ShardRunner(plan, shard, Store(sys.argv[1]), fake_catalogue()).run()
-"""
 
 
 def make(folder: Path, text: str = EXPERIMENT) -> tuple[Plan, Store]:
@@ -104,36 +83,6 @@ def test_damaged_inversion_is_noticed(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(values(plan, store), good)
 
 
-def test_kills_at_any_moment_change_nothing(tmp_path: Path) -> None:
-    """SIGKILL at random moments, then a rerun: the table of an undisturbed run."""
-    calm, disturbed = tmp_path / "calm", tmp_path / "disturbed"
-    calm.mkdir()
-    plan, store = make(calm)
-    run(plan, store)
-    disturbed.mkdir()
-    path = write_experiment(disturbed)
-    results = disturbed / "results"
-    rng = random.Random(0)
-    kills = 0
-    for _ in range(5):
-        command = [sys.executable, "-c", RUN, str(results), str(path)]
-        child = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        seen = len(list(results.rglob("run.json")))
-        while child.poll() is None and len(list(results.rglob("run.json"))) < seen + 3:
-            time.sleep(0.002)
-        time.sleep(rng.random() * 0.01)
-        child.send_signal(signal.SIGKILL)
-        kills += child.wait() == -signal.SIGKILL
-    assert kills >= 3
-    other = Store(results)
-    again = make_plan(path, fake_catalogue())
-    assert all(other.status(c) is None or other.valid(c) for c in again.cells)
-    run(again, other)
-    pd.testing.assert_frame_equal(values(again, other), values(plan, store))
-
-
 def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,29 +96,6 @@ def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(
     with pytest.raises(KeyboardInterrupt):
         write_sealed(path, {"a": 2})
     assert read_sealed(path) == {"a": 1}
-
-
-def test_a_full_disk_ends_in_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(source: Path, target: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(UserError, match="the disk is full"):
-        write_atomic(tmp_path / "x", b"1")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_two_runs_at_once_do_no_harm(tmp_path: Path) -> None:
-    path = write_experiment(tmp_path)
-    command = [sys.executable, "-c", RUN, str(tmp_path / "results"), str(path)]
-    children = [
-        subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        for _ in range(2)
-    ]
-    assert [child.wait() for child in children] == [0, 0]
-    plan, store = make_plan(path, fake_catalogue()), Store(tmp_path / "results")
-    assert {str(store.status(cell)) for cell in plan.cells} == {"ok"}
-    assert [str(c) for c in plan.cells.values() if not store.valid(c.id)] == []
 
 
 @pytest.mark.parametrize(
