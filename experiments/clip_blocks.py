@@ -90,8 +90,12 @@ class ClipReader:
         labels: tuple[str, ...],
         location: Location,
         where: Location,
-    ) -> ChosenClip:
-        summary = dataset.summary(clip_id)
+    ) -> ChosenClip | None:
+        summary = self.source.attempt(
+            where, partial(dataset.summary, clip_id), lambda: dataset.promise(clip_id)
+        )
+        if summary is None:
+            return None
         if block.frames is not None and block.frames > summary.n_frames:
             self.source.problem(
                 (*location, "frames"),

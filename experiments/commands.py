@@ -23,7 +23,7 @@ from experiments.gpus import energy_counter
 from experiments.planner import Plan, Shard, make_plan
 from experiments.store import OK, Store
 from experiments.targets import Targets, targets_of
-from experiments.validate import check, experiment_path
+from experiments.validate import Checked, check, experiment_path
 
 EVERY = 10.0  # seconds between two lines of overall progress
 
@@ -44,9 +44,15 @@ class Desk:
         """An experiment ready to run."""
         return make_plan(self.path(name), self.catalogue)
 
-    def targets(self, name: str) -> Targets:
-        """What Snakemake asks for."""
+    def laid_out(self, name: str) -> Targets:
+        """What Snakemake asks for, be it that weights or clips are missing."""
         return targets_of(self.plan(name), self.store, self.catalogue)
+
+    def targets(self, name: str) -> Targets:
+        """What Snakemake asks for; UserError where weights or clips are missing."""
+        found = self.laid_out(name)
+        found.plan.require_present()
+        return found
 
 
 def list_experiments(desk: Desk) -> int:
@@ -67,6 +73,7 @@ def validate(desk: Desk, names: list[str]) -> int:
         try:
             checked = check(desk.path(name), desk.catalogue)
             print(f"{checked.path}: valid, {len(checked.requests)} rows")
+            _say_missing(checked)
         except UserError as error:
             problems.append(str(error))
     if problems:
@@ -78,7 +85,13 @@ def show_plan(desk: Desk, name: str) -> int:
     """Print what a run will take."""
     plan = desk.plan(name)
     print("\n".join(estimate(plan, desk.store).lines(plan.name)))
+    _say_missing(plan.checked)
     return 0
+
+
+def _say_missing(checked: Checked) -> None:
+    for reason in checked.missing:
+        print(f"to fetch before a run: {reason}")
 
 
 def run_shard(
@@ -86,6 +99,7 @@ def run_shard(
 ) -> int:
     """Run one shard on a free device; failures of cells are rows, not errors."""
     plan = desk.plan(name)
+    plan.require_present()
     shard = plan.shard(shard_id)
     if shard is None:
         raise UserError(_changed(f"shard {shard_id}", name))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from data.errors import UserError
 from experiments.atomic import digest
 from experiments.catalogue import Catalogue
 from experiments.cells import Cell, Request, inversion_id
@@ -48,6 +49,12 @@ class Plan:
     cells: dict[str, Cell]
     shards: list[Shard]
     inversion_code: str
+
+    def require_present(self) -> None:
+        """Raise UserError if weights or clips are missing: the plan stands on promises then."""
+        if self.checked.missing:
+            lines = "\n".join(f"  {reason}" for reason in self.checked.missing)
+            raise UserError(f"{self.name} is planned, but cannot run yet:\n{lines}")
 
     @property
     def name(self) -> str:

@@ -15,6 +15,7 @@ from experiments.clip_blocks import ChosenClip, ClipReader
 from experiments.schema import Experiment
 from experiments.settings import ChosenMethod, SettingReader
 from experiments.yaml_source import Location, YamlSource
+from methods.backbones import promised_backbone
 
 
 class Resolver:
@@ -73,7 +74,8 @@ class Resolver:
         found = []
         for index, name in enumerate(self.experiment.backbones):
             location = ("backbones", index)
-            info = self.source.attempt(location, partial(self.catalogue.backbone, name))
+            promise = partial(promised_backbone, name)
+            info = self.source.attempt(location, partial(self.catalogue.backbone, name), promise)
             if info:
                 found.append((location, BackboneRef(name, info.digest), info.prediction_type))
         return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,17 +51,19 @@ class Wanted:
         return sorted(path.stem for path in self.folder.glob("*.yaml"))
 
     def targets(self, name: str) -> Targets:
+        """An experiment that can be run: nothing it needs is missing."""
+        found = self._laid_out(name)
+        with _ending_the_call():
+            found.plan.require_present()
+        return found
+
+    def _laid_out(self, name: str) -> Targets:
         """An experiment, checked and planned, with manifests that no longer hold removed."""
         if name not in self._known:
-            try:
+            with _ending_the_call():
                 if self._desk is None:
                     self._desk = Desk(self._catalogue(), self.folder, self.store)
-                found = self._desk.targets(name)
-            except UserError as error:
-                # Not an exception: Snakemake would wrap it in a traceback of its own.
-                sys.stdout.flush()
-                print(error, file=sys.stderr, flush=True)
-                os._exit(2)
+                found = self._desk.laid_out(name)
             if self.retry:
                 found.forget_failures()
             found.drop_stale()
@@ -119,10 +122,21 @@ class Wanted:
     def _holding(self, digest: str) -> Targets:
         """The experiment of a shard or batch; a job on another machine may have to look for it."""
         for name in [*self._known, *self.names]:
-            targets = self.targets(name)
+            targets = self._laid_out(name)
             if targets.plan.shard(digest) or any(b.id == digest for b in targets.batches):
                 return targets
         raise KeyError(f"no experiment has shard or batch {digest}")
+
+
+@contextmanager
+def _ending_the_call() -> Iterator[None]:
+    """Say a user's error and end. Snakemake would wrap an exception in a traceback of its own."""
+    try:
+        yield
+    except UserError as error:
+        sys.stdout.flush()
+        print(error, file=sys.stderr, flush=True)
+        os._exit(2)
 
 
 def _paths(paths: Iterable[Path]) -> list[str]:

@@ -21,6 +21,7 @@ class Checked:
     path: Path
     experiment: Experiment
     requests: list[Request]
+    missing: tuple[str, ...] = ()  # weights and clips to fetch before a run
 
 
 def check(path: Path, catalogue: Catalogue) -> Checked:
@@ -34,7 +35,7 @@ def check(path: Path, catalogue: Catalogue) -> Checked:
     if experiment and not requests and not source.problems:
         source.problem((), "asks for nothing: no method is meant for any clip.")
     source.raise_problems()
-    return Checked(path.stem, path, experiment, requests)
+    return Checked(path.stem, path, experiment, requests, tuple(source.missing))
 
 
 def experiment_path(name: str, folder: Path) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data.errors import UserError, unknown
+from data.errors import Missing, UserError, unknown
 from data.manifest import load_yaml
 
 Location = tuple[str | int, ...]
@@ -16,12 +16,16 @@ Thing = TypeVar("Thing")
 
 @dataclass
 class YamlSource:
-    """A YAML file, the lines of its keys, and the problems found in it so far."""
+    """A YAML file, the lines of its keys, and the problems found in it so far.
+
+    ``missing``: weights and clips that it rightly names and this machine lacks.
+    """
 
     path: Path
     value: dict[str, Any]
     lines: dict[Location, int]
     problems: list[tuple[int, str]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
     def line(self, location: Location) -> int:
         """Line of a key, or of the nearest enclosing key that the file has."""
@@ -48,11 +52,22 @@ class YamlSource:
             if value in values[:index]:
                 self.problem((*location, index), f"{value!r} is given twice.")
 
-    def attempt(self, location: Location, call: Callable[[], Thing]) -> Thing | None:
-        """The result of a call, or None with its UserError recorded at the location."""
+    def attempt(
+        self,
+        location: Location,
+        call: Callable[[], Thing],
+        promise: Callable[[], Thing] | None = None,
+    ) -> Thing | None:
+        """The result of a call, or None with its UserError recorded at the location.
+
+        Where what it wants is Missing, that is noted and ``promise`` asked for a stand-in.
+        """
         try:
             return call()
         except UserError as error:
+            if promise and isinstance(error, Missing):
+                self.missing.append(str(error))
+                return self.attempt(location, promise)
             self.problem(location, str(error))
             return None
 

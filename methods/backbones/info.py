@@ -19,7 +19,7 @@ from methods.backbones.locate import (
 )
 from methods.ddim import STABLE_DIFFUSION, Schedule
 
-__all__ = ["BackboneInfo", "backbone_names", "get_backbone_info"]
+__all__ = ["BackboneInfo", "backbone_names", "get_backbone_info", "promised_backbone"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,19 @@ class BackboneInfo:
     def timesteps(self, n: int) -> list[int]:
         """The ``n`` DDIM timesteps, noisiest first."""
         return Schedule(self.num_train_timesteps, self.steps_offset).timesteps(n)
+
+
+@dataclass(frozen=True)
+class PromisedBackbone:
+    """A declared backbone whose weights are not here: enough to plan with."""
+
+    prediction_type: str
+    digest: str = "absent"
+
+
+def promised_backbone(name: str) -> PromisedBackbone:
+    """What is declared of a backbone; :class:`UserError` for a name that is not."""
+    return PromisedBackbone(declaration(name).prediction)
 
 
 def get_backbone_info(name: str) -> BackboneInfo:

@@ -33,6 +33,7 @@ class Declaration:
     name: str
     title: str
     folder: Path
+    prediction: str = "epsilon"  # what the network predicts; counts where its files are missing
     hub: str | None = None
     megabytes: int | None = None
     licence: str | None = None
