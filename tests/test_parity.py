@@ -24,7 +24,8 @@ def doubling(recording: Recording):
     within = Tolerance(**recording.manifest["tolerance"])
 
     def check(name: str):
-        ours = recording.tensors[f"in.{name}"] * recording.setting("factor")
+        x = recording.tensors[f"in.{name}"].to(recording.dtype)
+        ours = x * recording.setting("factor") if name != "tie" else (x > 0.1).to(x)
         yield compare(recording.tensors[f"out.{name}"], ours, within)
 
     for name in recording.setting("runs"):
@@ -113,6 +114,18 @@ def test_an_unreadable_manifest_is_a_miss(tmp_path: Path, capsys) -> None:
     record(tmp_path).with_suffix(".json").write_text("{")
     status, text = outcome(tmp_path, capsys)
     assert status == 1 and "case7.json" in text and "not readable" in text
+
+
+def test_a_tie_that_float32_cannot_tell_is_decided_in_float64(tmp_path: Path, capsys) -> None:
+    """0.1 rounded to float32 is larger than 0.1; whatever float64 still denies is a miss."""
+    x = torch.tensor([0.1, 0.5])
+    for recorded, status, said in (
+        ([1.0, 1.0], 0, "ok (a tie)\n1 cases: 1 within tolerance (1 in float64 only), 0 not"),
+        ([0.0, 0.0], 1, "NOT OK\n1 cases: 0 within tolerance, 1 not"),
+    ):
+        tensors = {"in.tie": x, "out.tie": torch.tensor(recorded)}
+        record(tmp_path, tensors, settings={"factor": 2, "runs": ["tie"]})
+        assert outcome(tmp_path, capsys)[0] == status and said in outcome(tmp_path, capsys)[1]
 
 
 @pytest.mark.parametrize("folder", ["", "nowhere"])

@@ -26,8 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     missed = [line for line in lines if not line.ok]
     impossible = sum(line.worst is None for line in missed)
+    ties = sum(line.tied for line in lines)
     print(
-        f"{len(lines)} cases: {len(lines) - len(missed)} within tolerance, "
+        f"{len(lines)} cases: {len(lines) - len(missed)} within tolerance"
+        f"{f' ({ties} in float64 only)' if ties else ''}, "
         f"{len(missed) - impossible} not, {impossible} cannot be run"
     )
     return 1 if missed else 0

@@ -32,6 +32,13 @@ class Comparison:
         within = self.tolerance
         return self.absolute <= within.absolute and self.relative <= within.relative
 
+    def __str__(self) -> str:
+        within = self.tolerance
+        return (
+            f"absolute {self.absolute:.1e} (<= {within.absolute:.0e})  "
+            f"relative {self.relative:.1e} (<= {within.relative:.0e})"
+        )
+
     @property
     def excess(self) -> float:
         """The larger error in units of its tolerance: what to show first."""

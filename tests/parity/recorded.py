@@ -30,13 +30,13 @@ class RecordedBackbone(StableDiffusion):
 def recorded_backbone(
     recording: Recording, embeddings: dict[str, Tensor], max_samples: int
 ) -> RecordedBackbone:
-    """The network and schedule of the recording's settings, in float32 on the CPU.
+    """The network and schedule of the recording's settings, on the CPU.
 
     ``max_samples``: the size of the original's network calls. Other sizes round differently, and a
     token whose two best matches lie 1e-7 apart may then go to the other.
     """
     return RecordedBackbone(
-        unet=_network(_folder(recording.path.parent, recording.setting("unet"))),
+        unet=_network(_folder(recording.path.parent, recording.setting("unet")), recording.dtype),
         scheduler=_scheduler(recording.setting("scheduler")),
         recorded=embeddings,
         max_samples=max_samples,
@@ -52,8 +52,9 @@ def _folder(beside: Path, name: str) -> Path:
 
 
 @lru_cache(maxsize=2)
-def _network(folder: Path) -> UNet2DConditionModel:
-    return UNet2DConditionModel.from_pretrained(folder).eval().requires_grad_(False)
+def _network(folder: Path, dtype: torch.dtype) -> UNet2DConditionModel:
+    network = UNet2DConditionModel.from_pretrained(folder, torch_dtype=dtype)
+    return network.eval().requires_grad_(False)
 
 
 def _scheduler(settings: dict[str, Any]) -> DDIMScheduler:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -43,10 +44,18 @@ class Tensors(Mapping[str, Tensor]):
 
 @dataclass(frozen=True)
 class Recording:
-    """One manifest and its tensors; tensors are read from disk on first use."""
+    """One manifest and its tensors; tensors are read from disk on first use.
+
+    ``dtype`` is what networks are to compute in: float32, as the originals did, or float64.
+    """
 
     path: Path
     manifest: dict[str, Any]
+    dtype: torch.dtype = torch.float32
+
+    def in_float64(self) -> Recording:
+        """The same, to be computed without float32's rounding."""
+        return replace(self, dtype=torch.float64)
 
     @property
     def name(self) -> str:

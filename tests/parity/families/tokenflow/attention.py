@@ -37,14 +37,14 @@ def _attention(recording: Recording) -> Attention:
             if name.startswith(WEIGHT)
         }
     )
-    return attention.requires_grad_(False)
+    return attention.to(recording.dtype).requires_grad_(False)
 
 
 def _compare(
     recording: Recording, attention: Attention, name: str, found: re.Match[str]
 ) -> Iterator[Comparison]:
     """The source's frames each by itself, then the two edited branches across frames."""
-    tokens = recording.tensors[f"in.{found['clip']}.x"]
+    tokens = recording.tensors[f"in.{found['clip']}.x"].to(recording.dtype)
     source, edited = tokens[: len(tokens) // 3], tokens[len(tokens) // 3 :]
     record: dict[str, Projection] = {}
     outputs = [RecordedAttention("here", record)(attention, source)]
