@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 from data.progress import clock
 from experiments.atomic import read_sealed
 from experiments.cost import hardware
+from experiments.gpus import visible
 from experiments.planner import Plan, Shard
 from experiments.store import OK, Store
 from experiments.trie import families
@@ -26,6 +29,8 @@ class Estimate:
     evaluations_shared: int
     evaluations_left: int
     seconds_left: float | None  # None: nothing like it has been run here
+    peaks: dict[str, float | None]  # "pnp on world-tiny": MB, None where it has not been run here
+    saved: float | None  # share of the evaluations that the shards run so far did not need
 
     def lines(self, name: str) -> list[str]:
         """For people."""
@@ -33,7 +38,10 @@ class Estimate:
         time = "unknown: nothing like it has been run on this hardware"
         if self.seconds_left is not None:
             time = f"{clock(self.seconds_left)} on one worker, without loading and scoring"
-        return [
+        peaks = [
+            f"{what} {'unknown' if mb is None else f'{mb:,.0f}'}" for what, mb in self.peaks.items()
+        ]
+        lines = [
             f"{name}: {self.rows} rows, {self.cells} cells in {self.shards} shards; "
             f"{self.settled} cells done, of which {self.failed} failed",
             f"network evaluations, cell by cell: {self.evaluations_alone:,}",
@@ -41,6 +49,10 @@ class Estimate:
             f"network evaluations, still to run: {self.evaluations_left:,}",
             f"expected time: {time}",
         ]
+        lines += [f"expected peak memory, MB: {', '.join(peaks)}"] if peaks else []
+        if self.saved is not None:
+            lines.append(f"saved by sharing in the shards run so far: {self.saved:.0%}")
+        return lines
 
 
 def estimate(plan: Plan, store: Store) -> Estimate:
@@ -48,7 +60,9 @@ def estimate(plan: Plan, store: Store) -> Estimate:
     statuses = {cell_id: store.status(cell_id) for cell_id in plan.cells}
     settled = [cell_id for cell_id, status in statuses.items() if status is not None]
     left = work_left(plan, store, set(settled))
-    rates = past_rates(store)
+    past = past_shards(store)
+    rates, peaks = past_rates(past), past_peaks(past)
+    networks = {(c.method.name, c.backbone.name) for c in plan.cells.values() if c.backbone}
     seconds: float | None = 0.0
     for name, evaluations in left.items():
         if evaluations and seconds is not None:
@@ -63,6 +77,8 @@ def estimate(plan: Plan, store: Store) -> Estimate:
         evaluations_shared=plan.shared(),
         evaluations_left=sum(left.values()),
         seconds_left=seconds,
+        peaks={f"{m} on {b}": peaks.get((m, b)) for m, b in sorted(networks)},
+        saved=saved_share(plan, store),
     )
 
 
@@ -82,17 +98,40 @@ def work_left(plan: Plan, store: Store, settled: set[str]) -> dict[str, int]:
     return dict(left)
 
 
-def past_rates(store: Store) -> dict[str, float]:
-    """Seconds per network evaluation by method, from the manifests of past shards."""
-    here = hardware("cpu", 1)["cpu"]
+def past_shards(store: Store) -> list[dict[str, Any]]:
+    """Manifests of the shards that ran on hardware like this one's."""
+    gpus = visible(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    here = (hardware("cpu", 1)["cpu"], gpus[0].model if gpus else None)
+    records = [read_sealed(path) for path in sorted((store.root / "shards").glob("*.json"))]
+    return [r for r in records if r and (r["hardware"]["cpu"], r["hardware"].get("gpu")) == here]
+
+
+def past_rates(shards: list[dict[str, Any]]) -> dict[str, float]:
+    """Seconds per network evaluation by method."""
     work: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for path in (store.root / "shards").glob("*.json"):
-        record = read_sealed(path)
-        if record and record["hardware"]["cpu"] == here:
-            for name, (evaluations, seconds) in record["cost"]["work"].items():
-                work[name][0] += evaluations
-                work[name][1] += seconds
+    for record in shards:
+        for name, (evaluations, seconds) in record["cost"]["work"].items():
+            work[name][0] += evaluations
+            work[name][1] += seconds
     return {name: seconds / n for name, (n, seconds) in work.items() if n}
+
+
+def past_peaks(shards: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
+    """The most memory, in MB, that a cell of a (method, backbone) has taken."""
+    peaks: dict[tuple[str, str], float] = {}
+    for record in shards:
+        for name, peak in record["cost"].get("peaks", {}).items():
+            key = (name, str(record.get("backbone")))
+            peaks[key] = max(peak, peaks.get(key, 0.0))
+    return peaks
+
+
+def saved_share(plan: Plan, store: Store) -> float | None:
+    """What sharing saved of the evaluations of this plan's shards; None before any has run."""
+    paths = (store.root / "shards" / f"{shard.id}.json" for shard in plan.shards)
+    costs = [record["cost"] for path in paths if (record := read_sealed(path))]
+    alone = sum(cost["evaluations_alone"] for cost in costs)
+    return 1 - sum(cost["evaluations"] for cost in costs) / alone if alone else None
 
 
 class Overview:

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from reports.cards import Catalogue
 from reports.figures import Figure
 from reports.results import Results
+from reports.sharing import savings
 from reports.tables import Entry, Table, spell
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -51,6 +52,7 @@ def render_page(
         gallery=gallery,
         payload=embed_json(gallery),
         counts=_counts(results),
+        savings=savings(results),
         failures=_failures(results, results.root),
         undefined_scores=_undefined(results),
         method_cards=[catalogue.method(m) for m in dict.fromkeys(r.method for r in results.rows)],
