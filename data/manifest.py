@@ -13,6 +13,8 @@ from data.errors import UserError, nearest
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[str | int, ...]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, faster where it was built
+_MOST_NODES = 200_000  # far above any manifest; anchors can stand for billions
+_KINDS = {list: "a list", int: "a number", float: "a number", bool: "true or false"}
 
 
 class Strict(BaseModel):
@@ -37,20 +39,56 @@ def _line_numbers(node: yaml.Node | None, at: Location = ()) -> dict[Location, i
     return lines
 
 
-def _repeated_key(node: yaml.Node | None) -> yaml.Node | None:
-    """A key that a mapping has twice; YAML itself would silently keep the last."""
-    children = []
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                return key
-            seen.add(key.value)
-            children.append(value)
-    elif isinstance(node, yaml.SequenceNode):
-        children = node.value
-    found = (_repeated_key(child) for child in children)
-    return next((key for key in found if key is not None), None)
+def _check_nodes(node: yaml.Node | None, path: Path) -> None:
+    """Refuse what YAML allows and nobody means: repeated keys, endless and exploding anchors.
+
+    Raises UserError; YAML itself would silently keep the last of two equal keys.
+    """
+    repeated, visited = [], 0
+
+    def visit(node: yaml.Node, above: tuple[int, ...]) -> None:
+        nonlocal visited
+        visited += 1
+        at = f"{path}:{node.start_mark.line + 1}"
+        if id(node) in above:
+            raise UserError(f"{at}: an anchor (&) that contains itself.")
+        if visited > _MOST_NODES:
+            raise UserError(f"{at}: more than {_MOST_NODES:,} values; are there nested anchors?")
+        above = (*above, id(node))
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    repeated.append(
+                        f"{path}:{key.start_mark.line + 1}: the key '{key.value}' is given twice."
+                    )
+                elif isinstance(key, yaml.ScalarNode):
+                    seen.add(key.value)
+                visit(value, above)
+        elif isinstance(node, yaml.SequenceNode):
+            for child in node.value:
+                visit(child, above)
+
+    if node is not None:
+        visit(node, ())
+    if repeated:
+        raise UserError("\n".join(repeated))
+
+
+def _complaint(error: yaml.YAMLError) -> str:
+    """What the YAML parser says, in one line, with what to do about a tab."""
+    if isinstance(error, yaml.reader.ReaderError):
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        return f"the character U+{code:04X} is not allowed"
+    context, begun, at = error.context, error.context_mark, error.problem_mark
+    if context and begun and at and begun.line != at.line:
+        context += f" begun in line {begun.line + 1}"
+    said = ", ".join(part for part in (context, error.problem) if part)
+    hints = {
+        " tab ": "; indent with spaces",
+        "mapping values are not": "; put text that has a colon in quotes",
+    }
+    return said + next((hint for words, hint in hints.items() if words in said), "")
 
 
 def _line(lines: dict[Location, int], location: Location) -> int:
@@ -83,29 +121,35 @@ def _field_names(model: type[BaseModel]) -> set[str]:
 def load_yaml(path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
     """The mapping in a YAML file and the line of every key.
 
-    Raises UserError when the file is missing, is not YAML, or is no mapping.
+    Raises UserError when the file cannot be read, is not YAML, is no mapping or repeats a key.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file; a YAML manifest is expected.") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: a folder; a YAML file is expected.") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}:{line}: not a text file in UTF-8; save it as UTF-8.") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}.") from None
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
+        _check_nodes(node, path)
         value = loader.construct_document(node) if node is not None else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UserError(f"{where}: not valid YAML: {getattr(error, 'problem', error)}.") from None
+        raise UserError(f"{where}: not valid YAML: {_complaint(error)}.") from None
+    except ValueError as error:  # a date or a number that only looks like one
+        raise UserError(f"{path}: not valid YAML: {str(error).split(';')[0]}.") from None
+    except RecursionError:
+        raise UserError(f"{path}: not valid YAML: nested too deeply.") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path}: a mapping of keys to values is expected at the top.")
-    twice = _repeated_key(node)
-    if twice is not None:
-        raise UserError(
-            f"{path}:{twice.start_mark.line + 1}: the key '{twice.value}' is given twice."
-        )
+        given = "the file is empty" if value is None else f"it is {_KINDS.get(type(value), 'text')}"
+        raise UserError(f"{path}: a mapping of keys to values is expected at the top; {given}.")
     return value, _line_numbers(node)
 
 

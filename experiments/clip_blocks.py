@@ -32,11 +32,13 @@ class ClipReader:
         self.source, self.catalogue = source, catalogue
 
     def clips(self, blocks: list[ClipsBlock], labels: list[str]) -> list[ChosenClip]:
-        """All clips of all blocks; ``labels`` are the names that methods go by."""
+        """All clips of all blocks; ``labels`` are the names that methods go by, if known."""
         found: list[ChosenClip] = []
         for index, block in enumerate(blocks):
             location = ("clips", index)
-            for n, label in enumerate(block.methods or []):
+            if block.ids is not None and block.first is not None:
+                self.source.problem(location, "give 'ids' or 'first', not both.")
+            for n, label in enumerate(block.methods or [] if labels else []):
                 self.source.known("method label", label, labels, (*location, "methods", n))
             at = (*location, "dataset")
             if not self.source.known("dataset", block.dataset, self.catalogue.datasets, at):
@@ -49,7 +51,8 @@ class ClipReader:
                 read = partial(self._clip, block, dataset, clip_id, meant, location, where)
                 chosen = self.source.attempt(where, read)
                 if chosen:
-                    self._overlap(found, chosen)
+                    if not self.source.broken:
+                        self._overlap(found, chosen)
                     found.append(chosen)
         return found
 

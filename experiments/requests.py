@@ -28,15 +28,20 @@ class Resolver:
         """Every row, in the order of the file; empty where problems were found."""
         self.source.distinct(self.experiment.seeds, ("seeds",))
         for index, seed in enumerate(self.experiment.seeds):
-            if seed < 0:
-                self.source.problem(("seeds", index), f"{seed} given; must be 0 or more.")
+            if not 0 <= seed < 2**63:
+                self.source.problem(
+                    ("seeds", index), f"{seed} given; must be 0 or more and < 2^63."
+                )
         self._metrics()
         backbones = self._backbones()
         methods = self._methods()
         labels = [block.title for block in self.experiment.methods]
+        if any(place[0] == "methods" for place in self.source.broken):
+            labels = []  # whether a label is known cannot be said
         clips = ClipReader(self.source, self.catalogue).clips(self.experiment.clips, labels)
-        self._fit(methods, clips, backbones)
-        self._baseline(methods, labels)
+        if not self.source.broken:
+            self._fit(methods, clips, backbones)
+            self._baseline(methods, labels)
         if self.source.problems:
             return []
         return list(self._rows(methods, clips, [ref for _, ref, _ in backbones]))

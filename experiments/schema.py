@@ -1,14 +1,20 @@
-"""The keys of an experiment file. Names are checked against what exists in ``validate``."""
+"""The keys of an experiment file and their types. ``requests`` looks up the names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from data.errors import nearest
-from experiments.yaml_source import Location, YamlSource
+
+def _no_switch(value: Any) -> Any:
+    if isinstance(value, bool):  # which YAML also reads from yes, no, on and off
+        raise ValueError("should be an integer")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_switch)]
 
 
 class Strict(BaseModel):
@@ -22,9 +28,9 @@ class ClipsBlock(Strict):
 
     dataset: str
     ids: list[str] | None = Field(None, min_length=1, description="clip names; default: all")
-    first: int | None = Field(None, ge=1, description="the dataset's first n clips")
+    first: Whole | None = Field(None, ge=1, description="the dataset's first n clips")
     edits: list[str] = Field(["all"], min_length=1, description="edit names, [all] or [none]")
-    frames: int | None = Field(None, ge=1, description="use only the first n frames")
+    frames: Whole | None = Field(None, ge=1, description="use only the first n frames")
     methods: list[str] | None = Field(
         None, min_length=1, description="labels of the methods run on these clips; default: all"
     )
@@ -35,12 +41,6 @@ class ClipsBlock(Strict):
         if isinstance(value, dict) and isinstance(value.get("edits"), str):
             return value | {"edits": [value["edits"]]}
         return value
-
-    @model_validator(mode="after")
-    def _one_choice(self) -> ClipsBlock:
-        if self.ids is not None and self.first is not None:
-            raise ValueError("give 'ids' or 'first', not both")
-        return self
 
 
 class MethodBlock(Strict):
@@ -100,7 +100,7 @@ class Experiment(Strict):
     backbones: list[str] = Field(min_length=1)
     clips: list[ClipsBlock] = Field(min_length=1)
     methods: list[MethodBlock] = Field(min_length=1)
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: list[Whole] = Field([0], min_length=1)
     metrics: list[str] = []
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     allow_failures: bool = Field(False, description="failed cells do not fail the run")
@@ -115,44 +115,3 @@ class Experiment(Strict):
         6000, ge=1, description="network evaluations above which a job takes no further cells"
     )
     report: ReportBlock = ReportBlock()
-
-
-def _model_at(location: Location) -> type[BaseModel]:
-    """The model whose keys are allowed at a place of the file."""
-    models: dict[str, type[BaseModel]] = {
-        "clips": ClipsBlock,
-        "methods": MethodBlock,
-        "report": BaselineBlock if len(location) > 2 else ReportBlock,
-    }
-    return models.get(str(location[0]), Experiment) if len(location) > 1 else Experiment
-
-
-def read_experiment(source: YamlSource) -> Experiment | None:
-    """The typed experiment, or None with the problems recorded in ``source``."""
-    try:
-        return Experiment.model_validate(source.value)
-    except ValidationError as error:
-        for item in error.errors():
-            location: Location = item["loc"]
-            if item["type"] == "extra_forbidden":
-                allowed = list(_model_at(location).model_fields)
-                message = (
-                    f"unknown key.{nearest(str(location[-1]), allowed)} "
-                    f"Allowed: {', '.join(allowed)}."
-                )
-            else:
-                message = explain(item)
-            source.problem(location, message)
-        return None
-
-
-def explain(error: Any) -> str:
-    """A pydantic error in a sentence: what was given and what is allowed."""
-    if error["type"] == "missing":
-        return "required, but not given."
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    message = message.replace("valid integer, unable to parse string as an integer", "integer")
-    message = message.replace("valid number, unable to parse string as a number", "number")
-    given = error["input"]
-    shown = f"{given!r} given; " if isinstance(given, str | int | float | bool | None) else ""
-    return f"{shown}{message}."

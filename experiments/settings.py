@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from experiments.atomic import canonical
-from experiments.schema import MethodBlock, explain
+from experiments.legible import explain
+from experiments.schema import MethodBlock
 from experiments.yaml_source import Location, YamlSource
 from methods.base import Method, Setting
+
+MOST_SETTINGS = 10_000  # of one method block; more is a slip of the pen, not a sweep
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,17 @@ class SettingReader:
             self.source.distinct(values, (*location, "grid", name))
             if not values:
                 self.source.problem((*location, "grid", name), "an axis needs a value.")
+        count = math.prod(len(values) for values in block.grid.values()) * max(1, len(block.cases))
+        if count > MOST_SETTINGS:
+            self.source.problem(
+                location, f"asks for {count:,} settings; at most {MOST_SETTINGS:,} are run."
+            )
+            return
         seen: set[bytes] = set()
         for values, origin in self._combinations(block, location):
             known = {name: value for name, value in values.items() if name in fields}
+            if self._switched(method, known, origin):
+                continue
             try:
                 setting = method.Setting.model_validate(known)
             except ValidationError as error:
@@ -58,10 +70,25 @@ class SettingReader:
                     self.source.problem(at or location, self._describe(method, item))
                 continue
             plain = setting.model_dump(mode="json")
-            if canonical(plain) in seen and len(self.source.problems) == known_problems:
+            sound = len(self.source.problems) == known_problems and not self.source.broken
+            if canonical(plain) in seen and sound:
                 self.source.problem(location, f"asks twice for the same setting: {values}.")
             seen.add(canonical(plain))
             yield setting, plain
+
+    def _switched(
+        self, method: Method, values: dict[str, Any], origin: dict[str, Location]
+    ) -> bool:
+        """Whether a number is given as true or false, which would pass for 1 or 0."""
+        kinds = {int: "an integer", float: "a number"}
+        switched = {
+            name: kinds[method.Setting.model_fields[name].annotation]
+            for name, value in values.items()
+            if isinstance(value, bool) and method.Setting.model_fields[name].annotation in kinds
+        }
+        for name, kind in switched.items():
+            self.source.problem(origin[name], f"{values[name]} given; should be {kind}.")
+        return bool(switched)
 
     @staticmethod
     def _describe(method: Method, item: Any) -> str:

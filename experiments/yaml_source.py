@@ -18,6 +18,7 @@ Thing = TypeVar("Thing")
 class YamlSource:
     """A YAML file, the lines of its keys, and the problems found in it so far.
 
+    ``broken``: places of a wrong key or type, where the experiment has a stand-in.
     ``missing``: weights and clips that it rightly names and this machine lacks.
     """
 
@@ -25,6 +26,7 @@ class YamlSource:
     value: dict[str, Any]
     lines: dict[Location, int]
     problems: list[tuple[int, str]] = field(default_factory=list)
+    broken: set[Location] = field(default_factory=set)
     missing: list[str] = field(default_factory=list)
 
     def line(self, location: Location) -> int:
@@ -34,7 +36,12 @@ class YamlSource:
         return self.lines.get(location, 1)
 
     def problem(self, location: Location, message: str) -> None:
-        """Record a problem once; :meth:`raise_problems` reports all of them together."""
+        """Record a problem once; :meth:`raise_problems` reports all of them together.
+
+        What is found at or below a broken place concerns the stand-in and is not the user's.
+        """
+        if any(location[: n + 1] in self.broken for n in range(len(location))):
+            return
         entry = (self.line(location), f"{dotted(location)}: {message}" if location else message)
         if entry not in self.problems:
             self.problems.append(entry)
