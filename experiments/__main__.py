@@ -58,7 +58,9 @@ def _run(given: argparse.Namespace, catalogue: Catalogue) -> int:
         case "validate":
             return commands.validate(desk, given.experiments)
         case "shard":
-            return commands.run_shard(
+            from experiments.shard_command import run_shard
+
+            return run_shard(
                 desk,
                 given.experiment,
                 given.id,

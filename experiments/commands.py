@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,10 +14,9 @@ from data.errors import UserError
 from experiments.atomic import write_sealed
 from experiments.catalogue import Catalogue
 from experiments.code_digest import PROJECT
-from experiments.devices import AUTO, CPU, held, on_gpus, resolve
-from experiments.estimate import Overview, estimate
-from experiments.gpus import energy_counter
-from experiments.planner import Plan, Shard, make_plan
+from experiments.devices import CPU, held
+from experiments.estimate import estimate
+from experiments.planner import Plan, make_plan
 from experiments.store import OK, Store
 from experiments.targets import Targets, targets_of
 from experiments.validate import Checked, check, experiment_path
@@ -94,84 +90,6 @@ def _say_missing(checked: Checked) -> None:
         print(f"to fetch before a run: {reason}")
 
 
-def run_shard(
-    desk: Desk, name: str, shard_id: str, *, devices: str, threads: int, workers: int
-) -> int:
-    """Run one shard on a free device; failures of cells are rows, not errors."""
-    plan = desk.plan(name)
-    plan.require_present()
-    shard = plan.shard(shard_id)
-    if shard is None:
-        raise UserError(_changed(f"shard {shard_id}", name))
-    # Controls run no network, so they need no GPU and torch is not loaded for them.
-    networks = any(cell.backbone for cell in shard.cells)
-    among = resolve(devices) if networks else (CPU,)
-    with held(among, alone=plan.experiment.timing) as device:
-        if not networks:
-            return _run(desk, plan, shard, CPU, threads, workers)
-        kind = prepare_torch(device, threads, insist=devices != AUTO)
-        # A device that others use too cannot tell whose joules it spent.
-        mine = kind != CPU and (plan.experiment.timing or among.count(device) == 1)
-        energy = energy_counter(device) if mine else lambda: None
-        return _run(desk, plan, shard, kind, threads, workers, energy)
-
-
-def _run(
-    desk: Desk,
-    plan: Plan,
-    shard: Shard,
-    device: str,
-    threads: int,
-    workers: int,
-    energy: Callable[[], float | None] = lambda: None,
-) -> int:
-    from experiments.runner import ShardRunner, Tally
-
-    overview = Overview(plan, shard, desk.store, workers)
-    start, printed = time.monotonic(), 0.0
-    already = {cell.id for cell in shard.cells if desk.store.settled(cell.id)}
-
-    def after_cell(tally: Tally) -> None:
-        nonlocal printed
-        now = time.monotonic()
-        if now - printed > EVERY:
-            printed = now
-            print(overview.line(now - start, set(tally.statuses) - already), flush=True)
-
-    runner = ShardRunner(
-        plan, shard, desk.store, desk.catalogue, device, threads, after_cell, energy
-    )
-    tally = runner.run()
-    print(overview.line(time.monotonic() - start, set(tally.statuses) - already), flush=True)
-    return 0
-
-
-def prepare_torch(device: str, threads: int, *, insist: bool = True) -> str:
-    """Give torch its share of the cores and one device; returns ``cpu`` or ``cuda``.
-
-    A GPU that torch cannot use (its driver is too old, say) is an error if one was asked for, and
-    otherwise a warning: the CPU does the work.
-    """
-    if on_gpus([device]):
-        os.environ["CUDA_VISIBLE_DEVICES"] = device  # read when torch first looks for GPUs
-    import torch
-
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
-    if not on_gpus([device]):
-        return CPU
-    if torch.cuda.is_available():
-        return "cuda"
-    if insist:
-        raise UserError(
-            f"device '{device}' was asked for, but torch sees no such GPU here; "
-            "use --config devices=cpu, or devices=auto for all there are."
-        )
-    print(f"torch cannot use GPU {device}; running on the CPU", file=sys.stderr)
-    return CPU
-
-
 def score(desk: Desk, name: str, batch_id: str | None) -> int:
     """Score one batch, or all of an experiment."""
     from experiments.score import run_batch
@@ -179,7 +97,7 @@ def score(desk: Desk, name: str, batch_id: str | None) -> int:
     targets = desk.targets(name)
     chosen = [batch for batch in targets.batches if batch_id in (None, batch.id)]
     if batch_id and not chosen:
-        raise UserError(_changed(f"scoring batch {batch_id}", name))
+        raise UserError(changed(f"scoring batch {batch_id}", name))
     with held((CPU,)):  # a timing experiment on the CPU has it for itself
         for batch in chosen:
             run_batch(batch, desk.store, desk.catalogue, lambda text: print(text, file=sys.stderr))
@@ -240,7 +158,8 @@ def retry(desk: Desk, name: str) -> int:
     return 0
 
 
-def _changed(what: str, name: str) -> str:
+def changed(what: str, name: str) -> str:
+    """What to say of something that is named by code or keys that are no more."""
     return (
         f"{what} is not part of experiment '{name}' any more: the file or the code it uses has "
         f"changed since the run began. Run `snakemake -j N {name}` again."

@@ -107,7 +107,7 @@ class Plan:
 def make_plan(path: Path, catalogue: Catalogue, project: Path = PROJECT) -> Plan:
     """Check an experiment and lay out its cells and shards; UserError if anything is wrong."""
     checked = check(path, catalogue)
-    code = _code_of(catalogue, project)
+    code = code_of(catalogue, project)
     rows: list[tuple[Request, Cell]] = []
     cells: dict[str, Cell] = {}
     for request in checked.requests:
@@ -122,16 +122,21 @@ def make_plan(path: Path, catalogue: Catalogue, project: Path = PROJECT) -> Plan
     return Plan(checked, rows, cells, shards, inversion_code)
 
 
-def _code_of(catalogue: Catalogue, project: Path) -> Callable[[Method], str]:
+def modules_of(method: Method, catalogue: Catalogue) -> list[str]:
+    """The modules that a method's frames come from; what these import is found from them."""
+    modules = [type(method).__module__]
+    modules += catalogue.backbone_modules if method.requires.backbone else ()
+    modules += catalogue.inversion_modules if method.requires.inversion else ()
+    return modules
+
+
+def code_of(catalogue: Catalogue, project: Path) -> Callable[[Method], str]:
     """The digest of the code that a method's frames depend on."""
     known: dict[str, str] = {}
 
     def code(method: Method) -> str:
         if method.name not in known:
-            modules = [type(method).__module__]
-            modules += catalogue.backbone_modules if method.requires.backbone else ()
-            modules += catalogue.inversion_modules if method.requires.inversion else ()
-            known[method.name] = code_digest(modules, project)
+            known[method.name] = code_digest(modules_of(method, catalogue), project)
         return known[method.name]
 
     return code

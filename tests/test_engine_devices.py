@@ -12,7 +12,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from data.errors import UserError
-from experiments import commands, devices, gpus
+from experiments import devices, gpus, shard_command
 from experiments.__main__ import main
 from experiments.devices import held, resolve
 from experiments.gpus import Gpu
@@ -154,9 +154,9 @@ def test_a_shard_holds_its_device_while_it_runs(
 ) -> None:
     """And reads joules only of a device that nobody else can be using."""
     locks, seen = tmp_path / "locks", []
-    monkeypatch.setattr(commands, "held", lambda *a, **k: held(*a, **k, folder=locks))
-    monkeypatch.setattr(commands, "energy_counter", lambda uuid: lambda: 1.0)
-    monkeypatch.setattr(commands, "prepare_torch", lambda device, *a, **k: f"torch's {device}")
+    monkeypatch.setattr(shard_command, "held", lambda *a, **k: held(*a, **k, folder=locks))
+    monkeypatch.setattr(shard_command, "energy_counter", lambda uuid: lambda: 1.0)
+    monkeypatch.setattr(shard_command, "prepare_torch", lambda device, *a, **k: f"torch's {device}")
 
     def run(self: ShardRunner) -> SimpleNamespace:
         free = devices._take("a", given.split(",").count("a"), False, locks)
@@ -186,7 +186,7 @@ def test_a_gpu_that_torch_cannot_use(
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(UserError, match=r"device 'GPU-1' was asked for.*devices=cpu"):
-        commands.prepare_torch("GPU-1", 1)
-    assert commands.prepare_torch("GPU-1", 1, insist=False) == "cpu"
+        shard_command.prepare_torch("GPU-1", 1)
+    assert shard_command.prepare_torch("GPU-1", 1, insist=False) == "cpu"
     assert "cannot use GPU GPU-1" in capsys.readouterr().err
-    assert commands.prepare_torch("cpu", 1) == "cpu"
+    assert shard_command.prepare_torch("cpu", 1) == "cpu"

@@ -115,8 +115,8 @@ plan = make_plan(Path(path), fake_catalogue())
 def shards():
     return [main(["--results", root + "/r", "shard", path, "--id", s.id, "--devices", "cpu"],
                  fake_catalogue()) for s in plan.shards]
-import experiments.commands
-experiments.commands.prepare_torch = lambda *a, **k: "cpu"
+import experiments.shard_command
+experiments.shard_command.prepare_torch = lambda *a, **k: "cpu"
 print(shards(), file=sys.stderr)
 left = [p.name for p in Path(root).rglob("*") if p.suffix in (".tmp", ".part")]
 print("left", left, file=sys.stderr)

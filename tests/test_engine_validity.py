@@ -14,6 +14,7 @@ import pytest
 from experiments.catalogue import project_catalogue
 from experiments.code_digest import forget
 from experiments.planner import Plan, make_plan
+from experiments.shard_command import loaded_as_planned
 from experiments.store import Store
 from experiments.targets import targets_of
 from methods.backbones.locate import CONFIGS, TOKENIZER, WEIGHTS
@@ -165,3 +166,16 @@ def test_a_metric_s_code_is_in_the_table_s_name_and_in_no_cell_s(project: Projec
     project.edit("metrics/warp_error.py", "import numpy as np", "import numpy as np\nx = 1")
     assert project.names()[0] != table
     assert project.to_run() == set()
+
+
+def test_code_that_changed_after_planning_is_not_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise frames of the new code would be kept under the name of the old."""
+    monkeypatch.setattr("importlib.import_module", lambda name: None)  # torch's weight apart
+    shard = next(s for s in project.plan().shards if any(c.backbone for c in s.cells))
+    assert loaded_as_planned(shard, project.catalogue, project.folder)
+    project.edit(
+        "methods/ddim.py", "return alpha**0.5 * clean + (1", "return 1.0 * alpha**0.5 * clean + (1"
+    )
+    assert not loaded_as_planned(shard, project.catalogue, project.folder)

@@ -1,0 +1,116 @@
+"""The command that runs one shard in this process: its device, its code, its progress."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from data.errors import UserError
+from experiments.catalogue import Catalogue
+from experiments.code_digest import PROJECT, forget, modules_used
+from experiments.commands import Desk, changed
+from experiments.devices import AUTO, CPU, held, on_gpus, resolve
+from experiments.estimate import Overview
+from experiments.gpus import energy_counter
+from experiments.planner import Plan, Shard, code_of, modules_of
+
+EVERY = 10.0  # seconds between two lines of overall progress
+
+
+def run_shard(
+    desk: Desk, name: str, shard_id: str, *, devices: str, threads: int, workers: int
+) -> int:
+    """Run one shard on a free device; failures of cells are rows, not errors."""
+    plan = desk.plan(name)
+    plan.require_present()
+    shard = plan.shard(shard_id)
+    if shard is None:
+        raise UserError(changed(f"shard {shard_id}", name))
+    # Controls run no network, so they need no GPU and torch is not loaded for them.
+    networks = any(cell.backbone for cell in shard.cells)
+    among = resolve(devices) if networks else (CPU,)
+    with held(among, alone=plan.experiment.timing) as device:
+        if not networks:
+            return _run(desk, plan, shard, CPU, threads, workers)
+        kind = prepare_torch(device, threads, insist=devices != AUTO)
+        # A device that others use too cannot tell whose joules it spent.
+        mine = kind != CPU and (plan.experiment.timing or among.count(device) == 1)
+        energy = energy_counter(device) if mine else lambda: None
+        return _run(desk, plan, shard, kind, threads, workers, energy)
+
+
+def _run(
+    desk: Desk,
+    plan: Plan,
+    shard: Shard,
+    device: str,
+    threads: int,
+    workers: int,
+    energy: Callable[[], float | None] = lambda: None,
+) -> int:
+    from experiments.runner import ShardRunner, Tally
+
+    if not loaded_as_planned(shard, desk.catalogue):
+        raise UserError(changed(f"shard {shard.id}", plan.name))
+    overview = Overview(plan, shard, desk.store, workers)
+    start, printed = time.monotonic(), 0.0
+    already = {cell.id for cell in shard.cells if desk.store.settled(cell.id)}
+
+    def after_cell(tally: Tally) -> None:
+        nonlocal printed
+        now = time.monotonic()
+        if now - printed > EVERY:
+            printed = now
+            print(overview.line(now - start, set(tally.statuses) - already), flush=True)
+
+    runner = ShardRunner(
+        plan, shard, desk.store, desk.catalogue, device, threads, after_cell, energy
+    )
+    tally = runner.run()
+    print(overview.line(time.monotonic() - start, set(tally.statuses) - already), flush=True)
+    return 0
+
+
+def prepare_torch(device: str, threads: int, *, insist: bool = True) -> str:
+    """Give torch its share of the cores and one device; returns ``cpu`` or ``cuda``.
+
+    A GPU that torch cannot use (its driver is too old, say) is an error if one was asked for, and
+    otherwise a warning: the CPU does the work.
+    """
+    if on_gpus([device]):
+        os.environ["CUDA_VISIBLE_DEVICES"] = device  # read when torch first looks for GPUs
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    if not on_gpus([device]):
+        return CPU
+    if torch.cuda.is_available():
+        return "cuda"
+    if insist:
+        raise UserError(
+            f"device '{device}' was asked for, but torch sees no such GPU here; "
+            "use --config devices=cpu, or devices=auto for all there are."
+        )
+    print(f"torch cannot use GPU {device}; running on the CPU", file=sys.stderr)
+    return CPU
+
+
+def loaded_as_planned(shard: Shard, catalogue: Catalogue, project: Path = PROJECT) -> bool:
+    """Load all code that the shard's cells use; whether it is the code that they are named by.
+
+    Somebody may edit a file between planning and its (lazy) import; the frames of the new code
+    would then be kept under the name of the old.
+    """
+    cells = {cell.method.name: cell for cell in shard.cells}.values()
+    for cell in cells:
+        for name in modules_used(modules_of(cell.method, catalogue), project):
+            importlib.import_module(name)
+    forget()
+    code = code_of(catalogue, project)
+    return all(code(cell.method) == cell.identity["code"] for cell in cells)
