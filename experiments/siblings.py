@@ -43,6 +43,10 @@ class Siblings:
         self.made = []
         return total
 
+    def abandon(self) -> None:
+        """A cell's step failed: what it used is nobody's debt, its peaks are nobody's."""
+        self.made, self.owed = [], Cost()
+
     def forget(self) -> None:
         """A new step begins."""
         self.results, self.costs, self.made, self.owed = {}, {}, [], Cost()

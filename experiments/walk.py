@@ -129,6 +129,7 @@ def _leave(
             with meter.measure(place.spent.seconds) as cost:
                 after = first.method.step(stepping, copied, child.plan, child.k)
         except Exception as error:
+            siblings.abandon()
             yield from _failed(child, error, place.spent)
         else:
             following.append(Place(child, after, place.spent + siblings.settle(cost)))

@@ -14,7 +14,17 @@ from experiments.cost import Cost, Meter
 from experiments.planner import make_plan
 from experiments.runner import ShardRunner
 from experiments.store import Store
-from tests.fakes import FakeBackbone, fake_catalogue, write_experiment
+from experiments.trie import alone
+from methods.base import Context
+from tests.fakes import (
+    EXPERIMENT,
+    Blend,
+    BlendPlan,
+    FakeBackbone,
+    NumpyState,
+    fake_catalogue,
+    write_experiment,
+)
 
 MB = 2**20
 
@@ -95,6 +105,32 @@ def test_the_table_has_a_column_per_figure_and_no_zeros_for_what_is_absent(tmp_p
     assert blend["hardware_id"].nunique() == 1
     assert frame[["peak_reserved_mb", "energy_j"]].isna().all(axis=None)  # measured on a CPU
     write_table(frame, plan, store)  # an all-missing column has a type too
+
+
+class Late(Blend):
+    """Fails, where it is to, only after it has used what siblings share."""
+
+    def step(self, ctx: Context, state: NumpyState, plan: BlendPlan, k: int) -> NumpyState:
+        after = super().step(ctx, state, replace(plan, trouble=""), k)
+        if plan.trouble:
+            raise RuntimeError("out of luck")
+        return after
+
+
+def test_a_sibling_that_fails_leaves_no_debts(tmp_path: Path) -> None:
+    """What it used of the others' work is not charged to the next cell."""
+    catalogue = fake_catalogue()
+    catalogue = replace(catalogue, methods=dict(catalogue.methods) | {"blend": Late()})
+    grid = "grid: {share: [0.5], guidance: [1.0, 2.0, 3.0], trouble: [late, '']}"
+    text = EXPERIMENT.replace("grid: {share: [0.0, 0.5, 1.0], guidance: [1.0, 3.0]}", grid)
+    plan, store = make_plan(write_experiment(tmp_path, text), catalogue), Store(tmp_path / "r")
+    for shard in plan.shards:
+        ShardRunner(plan, shard, store, catalogue).run()
+    blends = [c for c in plan.cells.values() if c.method.name == "blend"]
+    well = [c for c in blends if store.status(c.id) == "ok"]
+    assert len(well) == len(blends) / 2
+    for cell in well:
+        assert store.run(cell.id)["cost"]["network_evaluations"] == alone(cell)
 
 
 def test_a_shard_tells_what_sharing_saved_and_what_it_took(tmp_path: Path) -> None:
