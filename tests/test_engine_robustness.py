@@ -18,6 +18,7 @@ from experiments.atomic import DiskFull, read_sealed, write_atomic, write_sealed
 from experiments.collect import COUNTS, SECONDS, table, write_table
 from experiments.planner import Plan, make_plan
 from experiments.runner import ShardRunner
+from experiments.snake import Wanted
 from experiments.store import Store
 from experiments.targets import targets_of
 from tests.fakes import fake_catalogue, write_experiment
@@ -221,3 +222,17 @@ def test_retry_runs_what_failed_and_nothing_else(tmp_path: Path) -> None:
     assert all(store.valid(cell) for cell in plan.cells)
     after = {c.id: (store.cell(c.id) / "run.json").stat().st_mtime_ns for c in blends[3:]}
     assert after == before
+
+
+def test_a_call_may_ask_to_retry(tmp_path: Path) -> None:
+    """``snakemake --config retry=true`` forgets failures before the graph is built."""
+    path = write_experiment(tmp_path)
+    plan, store = make_plan(path, fake_catalogue()), Store(tmp_path / "results")
+    sweep(plan, store, fake_catalogue())
+    failed = next(c.id for c in plan.cells.values() if c.method.name == "blend")
+    store.write_failure(failed, "time limit: more than 1 s", "", store.run(failed) or {})
+    for retry, status in ((False, "time limit: more than 1 s"), (True, None)):
+        wanted = Wanted(tmp_path, store, retry=retry, catalogue=fake_catalogue)
+        missing = [p for p in wanted.targets("toy").shard_manifests() if not p.exists()]
+        assert store.status(failed) == status
+        assert len(missing) == retry

@@ -16,7 +16,7 @@ from experiments.gpus import Gpu
 from experiments.planner import Plan, make_plan
 from experiments.runner import ShardRunner
 from experiments.store import Store
-from tests.fakes import fake_catalogue, write_experiment
+from tests.fakes import EXPERIMENT, fake_catalogue, write_experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -96,3 +96,24 @@ def test_the_project_s_experiments_are_planned_without_torch(tmp_path: Path) -> 
     for name in ("quickstart", "ablation-guidance", "ablation-injection", "ablation-window"):
         assert f"{name}: " in run.stdout
     assert run.stdout.count("network evaluations, shared:") >= 4
+
+
+def test_ten_thousand_cells_are_planned_in_seconds(tmp_path: Path) -> None:
+    """At most 10 s of this process's time and 1 GiB, the estimate included."""
+    shares = [round(n / 100, 2) for n in range(100)]
+    guidances = [round(1 + n / 20, 2) for n in range(25)]
+    grid = f"grid: {{share: {shares}, guidance: {guidances}}}"
+    text = EXPERIMENT.replace("grid: {share: [0.0, 0.5, 1.0], guidance: [1.0, 3.0]}", grid)
+    path = write_experiment(tmp_path, text.replace("[disc, ring]", "[disc]"))
+    code = (
+        "import resource, sys, time\n"
+        "from experiments.__main__ import main\n"
+        "from tests.fakes import fake_catalogue\n"
+        "main(['--results', sys.argv[2], 'plan', sys.argv[1]], fake_catalogue())\n"
+        "print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+    )
+    command = [sys.executable, "-c", code, str(path), str(tmp_path / "results")]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    seconds, megabytes = map(float, run.stdout.splitlines()[-1].split())
+    assert "10002 cells" in run.stdout
+    assert seconds < 10 and megabytes < 1024
