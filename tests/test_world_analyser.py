@@ -8,11 +8,14 @@ from data.world.analyser import analyse
 from data.world.render import render_frames
 from data.world.sample import draw_scene
 
+# The analyser was developed on the pictures of families 11 and 29; these it has never seen.
+FAMILY = 53
+
 
 def readings(style: str, count: int, change=lambda frame: frame):
     """(scene, reading) of random one-object pictures."""
     for k in range(count):
-        rng = np.random.default_rng([11, k])
+        rng = np.random.default_rng([FAMILY, k])
         scene = draw_scene(rng, objects=1, style=style, unseen=bool(k % 2))
         frame = render_frames(scene, [int(rng.integers(scene.n_frames))])[0]
         yield scene, analyse(change(frame), most=1)
@@ -29,12 +32,12 @@ def share_right(pairs) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("style", "least"), [("photo", 0.97), ("mosaic", 0.88), ("watercolour", 0.85), ("sketch", 0.7)]
+    ("style", "least"), [("photo", 0.97), ("mosaic", 0.95), ("watercolour", 0.9), ("sketch", 0.95)]
 )
 def test_colour_shape_and_ground_are_read_together(style, least):
     pairs = list(readings(style, 80))
     assert share_right(pairs) >= least
-    assert np.mean([reading.style == style for _, reading in pairs]) >= 0.9
+    assert np.mean([reading.style == style for _, reading in pairs]) >= 0.95
 
 
 @pytest.mark.slow

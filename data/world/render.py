@@ -38,23 +38,42 @@ def _grid() -> np.ndarray:
     return np.stack(np.meshgrid(axis, axis, indexing="xy"), axis=-1)
 
 
+def to_local(
+    points: np.ndarray,
+    x: np.ndarray | float,
+    y: np.ndarray | float,
+    radius: np.ndarray | float,
+    angle: np.ndarray | float,
+) -> np.ndarray:
+    """(..., 2) points in the coordinates of an object with this pose; unit radius."""
+    dx, dy = points[..., 0] - x, points[..., 1] - y
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.stack([cos * dx + sin * dy, cos * dy - sin * dx], axis=-1) / np.expand_dims(
+        radius, -1
+    )
+
+
+def composite(canvas: np.ndarray, distance: np.ndarray, fill: np.ndarray) -> np.ndarray:
+    """(..., 3) picture of an object, rim and fill, over a canvas.
+
+    ``distance`` (...) is signed, in pixels, negative inside; ``fill`` is (..., 3).
+    """
+    cover = np.clip(0.5 - distance, 0, 1)[..., None]
+    core = np.clip(0.5 - (distance + RIM), 0, 1)[..., None]
+    return canvas * (1 - cover) + cover * (np.asarray(OUTLINE, float) * (1 - core) + fill * core)
+
+
 def _local(obj: Object, points: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Object coordinates (N, H, W, 2) of (N or 1, H, W, 2) points at (N,) times, and the radii."""
     x, y, radius, angle = (value[:, None, None] for value in obj.pose(t))
-    dx, dy = points[..., 0] - x, points[..., 1] - y
-    cos, sin = np.cos(angle), np.sin(angle)
-    local = np.stack([(cos * dx + sin * dy), (cos * dy - sin * dx)], axis=-1) / radius[..., None]
-    return local, radius
+    return to_local(points, x, y, radius, angle), radius
 
 
 def _paint(canvas: np.ndarray, obj: Object, t: np.ndarray) -> np.ndarray:
     local, radius = _local(obj, _grid()[None], t)
-    distance = signed_distance(obj.shape, local) * radius
-    cover = np.clip(0.5 - distance, 0, 1)[..., None]
-    core = np.clip(0.5 - (distance + RIM), 0, 1)[..., None]
     grain = 1 + 0.09 * np.sin(2 * np.pi * 1.1 * local[..., :1])  # turns with the object
     fill = np.asarray(COLOURS[obj.colour], float) * grain
-    return canvas * (1 - cover) + cover * (np.asarray(OUTLINE, float) * (1 - core) + fill * core)
+    return composite(canvas, signed_distance(obj.shape, local) * radius, fill)
 
 
 def render_frames(scene: Scene, frames: range | list[int] | None = None) -> np.ndarray:

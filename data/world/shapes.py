@@ -19,30 +19,32 @@ def _corners(n: int, radii: tuple[float, ...]) -> np.ndarray:
 
 def _polygon(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Exact signed distance of (..., 2) points to a closed polygon of (n, 2) corners."""
-    distance = np.full(points.shape[:-1], np.inf)
-    inside = np.zeros(points.shape[:-1], dtype=bool)
-    for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        edge, to_point = b - a, points - a
-        t = np.clip((to_point @ edge) / (edge @ edge), 0.0, 1.0)
-        distance = np.minimum(distance, np.sum((to_point - t[..., None] * edge) ** 2, axis=-1))
-        crosses = (a[1] <= points[..., 1]) != (b[1] <= points[..., 1])
-        if edge[1] != 0:
-            inside ^= crosses & (points[..., 0] < a[0] + to_point[..., 1] * edge[0] / edge[1])
-    return np.where(inside, -1.0, 1.0) * np.sqrt(distance)
+    x, y = points[..., 0], points[..., 1]
+    squared = np.full(x.shape, np.inf)
+    inside = np.zeros(x.shape, dtype=bool)
+    ends = np.concatenate([corners[1:], corners[:1]])
+    for (ax, ay), (bx, by) in zip(corners.tolist(), ends.tolist(), strict=True):
+        ex, ey = bx - ax, by - ay
+        dx, dy = x - ax, y - ay
+        t = np.clip((dx * ex + dy * ey) / (ex * ex + ey * ey), 0.0, 1.0)
+        squared = np.minimum(squared, (dx - t * ex) ** 2 + (dy - t * ey) ** 2)
+        if ey != 0:
+            inside ^= ((ay <= y) != (by <= y)) & (x < ax + dy * ex / ey)
+    return np.where(inside, -1.0, 1.0) * np.sqrt(squared)
 
 
 def signed_distance(shape: str, points: np.ndarray) -> np.ndarray:
     """Signed distance of (..., 2) local points (x right, y down, unit radius) to a shape's edge."""
-    radius = np.sqrt(np.sum(points**2, axis=-1))
+    x, y = points[..., 0], points[..., 1]
+    radius = np.sqrt(x * x + y * y)
     if shape == "circle":
         return radius - 1.0
     if shape == "ring":
         return np.abs(radius - _RING[0]) - _RING[1]
     if shape == "square":
-        outside = np.abs(points) - _SQUARE
-        return np.sqrt(np.sum(np.maximum(outside, 0.0) ** 2, axis=-1)) + np.minimum(
-            outside.max(axis=-1), 0.0
-        )
+        across, down = np.abs(x) - _SQUARE, np.abs(y) - _SQUARE
+        outside = np.sqrt(np.maximum(across, 0.0) ** 2 + np.maximum(down, 0.0) ** 2)
+        return outside + np.minimum(np.maximum(across, down), 0.0)
     if shape == "triangle":
         return _polygon(points, _corners(3, (_TRIANGLE,)))
     if shape == "star":
