@@ -129,6 +129,7 @@ class Method(ABC):
     requires: ClassVar[Requirements] = Requirements()
     stochastic: ClassVar[bool] = True  # False: the seed changes nothing, so it is not in the id
     Setting: ClassVar[type[Setting]]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # name: values that differ from default
     State: ClassVar[type] = State
 
     def inversion(self, setting: Any, clip_prompt: str) -> InversionSpec | None:

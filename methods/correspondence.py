@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from methods.lazy import lazy_import
+from methods.routes import Route
 
 if TYPE_CHECKING:
     import torch
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-Matches = dict[str, tuple["Tensor", "Tensor"]]  # by site: own and previous keyframe's tokens
+Matches = dict[str, tuple["Tensor", "Tensor"]]  # by site: tokens of a route's two keyframes
 
-CHUNK = 1024  # keyframe tokens compared at once
+TABLE = 2**22  # similarities held at once: 16 MiB in float32
 
 
 @dataclass(frozen=True)
@@ -37,36 +38,14 @@ class RecordedSite:
         return output
 
 
-@dataclass(frozen=True)
-class Route:
-    """For each of n frames: which keyframes it draws on, and how much on its own."""
-
-    own: Tensor  # (n,) int64, the keyframe of the frame's batch
-    previous: Tensor  # (n,) int64, that of the batch before; the own one in the first batch
-    weight: Tensor  # (n,) float32 in (0.5, 0.74), the own keyframe's share; 1 in the first batch
-
-
-def route(frames: range, batch_size: int) -> Route:
-    """Keyframes and blend weights of global frame indices, as released.
-
-    The weight is sigmoid(d_previous / (d_own + d_previous)) with distances to the centres of the
-    batches, not to the keyframes drawn in them.
-    """
-    index = torch.arange(frames.start, frames.stop)
-    own = index // batch_size
-    to_own = (index - (own * batch_size + batch_size // 2)).abs()
-    to_previous = (index - ((own - 1) * batch_size + batch_size // 2)).abs()
-    weight = torch.sigmoid(to_previous / (to_own + to_previous))
-    return Route(own, (own - 1).clamp(min=0), torch.where(own > 0, weight, 1.0))
-
-
-def nearest_tokens(tokens: Tensor, references: Tensor, chunk: int = CHUNK) -> Tensor:
+def nearest_tokens(tokens: Tensor, references: Tensor, table: int = TABLE) -> Tensor:
     """Index of the reference token with the largest cosine similarity to each token.
 
     ``tokens``: (n, S, C), ``references``: (n, R, C), frame by frame; returns (n, S) int64. The
-    first wins a tie. Compared ``chunk`` references at a time with a running maximum, so that the
-    (S, R) table never exists whole.
+    first wins a tie. Compared some references at a time with a running maximum, so that no more
+    than ``table`` of the (n, S, R) similarities exist at once (but those of one reference).
     """
+    chunk = max(1, table // tokens[..., 0].numel())
     tokens = tokens / tokens.norm(dim=-1, keepdim=True)
     references = references / references.norm(dim=-1, keepdim=True)
     best = index = None
@@ -87,7 +66,7 @@ class MatchedAttention:
     """In place of the source's self-attention: match its tokens, then take keyframes' outputs.
 
     ``tokens``, ``outputs``: what the site had on the source's K keyframes, (K, S, C). ``matches``
-    is filled with the (n, S) indices of the nearest tokens in the own and the previous keyframe.
+    is filled with the (n, S) indices of the nearest tokens in the route's two keyframes.
     """
 
     site: str
@@ -97,14 +76,15 @@ class MatchedAttention:
     matches: Matches
 
     def __call__(self, attn: Attention, hidden_states: Tensor, **_: Any) -> Tensor:
-        keyframes = self.tokens[self.site]
-        own, previous = self.route.own, self.route.previous
-        first = nearest_tokens(hidden_states, keyframes[own])
-        # In the first batch both keyframes are one: nothing to match again.
-        same = torch.equal(own, previous)
-        second = first if same else nearest_tokens(hidden_states, keyframes[previous])
+        keyframes = self.tokens[self.site].to(hidden_states.device)  # it may wait on the host
+        way = self.route
+        first = nearest_tokens(hidden_states, keyframes[way.first])
+        # Where all frames draw on one keyframe there is nothing to match again.
+        same = torch.equal(way.first, way.second)
+        second = first if same else nearest_tokens(hidden_states, keyframes[way.second])
         self.matches[self.site] = (first, second)
-        return blend(self.outputs[self.site][None], self.route, (first, second))[0]
+        outputs = self.outputs[self.site].to(hidden_states.device)
+        return blend(outputs[None], self.route, (first, second))[0]
 
 
 @dataclass(frozen=True)
@@ -121,18 +101,19 @@ class PropagatedAttention:
     branches: int = 2
 
     def __call__(self, attn: Attention, hidden_states: Tensor, **_: Any) -> Tensor:
-        outputs = self.outputs[self.site].unflatten(0, (self.branches, -1))
+        outputs = self.outputs[self.site].to(hidden_states.device)
+        outputs = outputs.unflatten(0, (self.branches, -1))
         return blend(outputs, self.route, self.matches[self.site]).flatten(0, 1)
 
 
 def blend(outputs: Tensor, way: Route, matches: tuple[Tensor, Tensor]) -> Tensor:
     """Outputs (B, K, S, C) of K keyframes at n frames' matches: (B, n, S, C)."""
     first, second = matches
-    output = _gather(outputs, way.own, first)
-    if torch.equal(way.own, way.previous):
+    output = _gather(outputs, way.first, first)
+    if torch.equal(way.first, way.second):
         return output
     weight = way.weight.to(output)[:, None, None]
-    return torch.lerp(_gather(outputs, way.previous, second), output, weight)
+    return torch.lerp(_gather(outputs, way.second, second), output, weight)
 
 
 def _gather(outputs: Tensor, keyframe: Tensor, token: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -57,6 +57,10 @@ class PnPSetting(Setting):
     pnp_f_t: float = Field(0.8, ge=0, le=1, description="share of steps with feature injection")
     pnp_attn_t: float = Field(0.5, ge=0, le=1, description="share of steps with q, k injection")
 
+    inversion_prompt: Literal["empty", "clip"] = Field(
+        "empty", description="what the source is inverted with: nothing, or the clip's prompt"
+    )
+
     @model_validator(mode="after")
     def _grids(self) -> PnPSetting:
         check_grids(self.n_inversion_steps, self.n_timesteps)
@@ -83,10 +87,12 @@ class PnP(Method):
     requires = Requirements(inversion=True)
     stochastic = False
     Setting = PnPSetting
+    presets = {"fast": {"n_inversion_steps": 50}}
 
     def inversion(self, setting: PnPSetting, clip_prompt: str) -> InversionSpec:
-        """Inverted with the clip's prompt."""
-        return inversion_spec(setting.n_inversion_steps, setting.n_timesteps, clip_prompt)
+        """Inverted with an empty prompt, as released, or with the clip's."""
+        prompt = clip_prompt if setting.inversion_prompt == "clip" else SOURCE_PROMPT
+        return inversion_spec(setting.n_inversion_steps, setting.n_timesteps, prompt)
 
     def plan(self, setting: PnPSetting, n_frames: int) -> Sequence[PnPPlan]:
         """Features and attention are injected in the first ``int(n * share)`` steps."""

@@ -5,7 +5,7 @@ In both the source branch goes first and alone; what it leaves serves every edit
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,10 +25,10 @@ from methods.correspondence import (
     Matches,
     PropagatedAttention,
     RecordedSite,
-    Route,
 )
 from methods.injection import SourceFeatures
 from methods.lazy import lazy_import
+from methods.routes import Route
 from methods.sampling import Branches
 
 if TYPE_CHECKING:
@@ -40,20 +40,18 @@ else:
     torch = lazy_import("torch")
 
 
-def draw_keyframes(n_frames: int, batch_size: int, rng: torch.Generator) -> list[int]:
-    """One frame index per batch of frames, uniform within it; the last batch may be short."""
-    return [
-        first + int(torch.randint(min(batch_size, n_frames - first), (), generator=rng))
-        for first in range(0, n_frames, batch_size)
-    ]
-
-
 @dataclass(frozen=True)
-class SourceKeyframes:
-    """What the source branch leaves on K keyframes, by self-attention site."""
+class SourceRecord:
+    """What other frames take from the source branch of K keyframes, by self-attention site."""
 
     tokens: Mapping[str, Tensor]  # (K, S, C) normed tokens, the attention's input
     outputs: Mapping[str, Tensor]  # (K, S, C) its output
+
+
+@dataclass(frozen=True)
+class SourceKeyframes(SourceRecord):
+    """What the source branch leaves on K keyframes: for other frames, and for their own edit."""
+
     features: SourceFeatures
 
 
@@ -119,8 +117,29 @@ def edit_keyframes(
         return branches.edit(backbone), outputs
 
 
+def join(
+    parts: Sequence[tuple[SourceRecord, Mapping[str, Tensor]]],
+) -> tuple[SourceRecord, dict[str, Tensor]]:
+    """Source and edit of some keyframes at a time as of all of them, kept on the host.
+
+    Long clips have many keyframes; a site's record goes back to the device when it is used.
+    """
+    sites = parts[0][1]
+    tokens = {site: torch.cat([source.tokens[site].cpu() for source, _ in parts]) for site in sites}
+    outputs = {
+        site: torch.cat([source.outputs[site].cpu() for source, _ in parts]) for site in sites
+    }
+    edited = {
+        site: torch.cat([part[site].cpu().unflatten(0, (2, -1)) for _, part in parts], 1).flatten(
+            0, 1
+        )
+        for site in sites
+    }
+    return SourceRecord(tokens, outputs), edited
+
+
 def read_frames(
-    backbone: StableDiffusion, branches: Branches, source: SourceKeyframes, way: Route
+    backbone: StableDiffusion, branches: Branches, source: SourceRecord, way: Route
 ) -> SourceFrames:
     """The source branch on any frames: match their tokens with those of the keyframes."""
     matches: Matches = {}

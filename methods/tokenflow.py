@@ -10,49 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from methods.attention import PNP_ATTENTION, self_attention_sites
-from methods.base import (
-    Context,
-    InversionSpec,
-    Method,
-    Requirements,
-    Setting,
-    Shared,
-    State,
-    StepPlan,
-    compute,
-)
-from methods.correspondence import route
-from methods.ddim import STABLE_DIFFUSION, add_noise, noise_between
+from methods.base import Context, InversionSpec, Method, Requirements, Setting, State, StepPlan
+from methods.ddim import STABLE_DIFFUSION
 from methods.inversion import check_grids, inversion_spec
-from methods.lazy import lazy_import
-from methods.propagation import (
-    draw_keyframes,
-    edit_keyframes,
-    propagate,
-    read_frames,
-    read_keyframes,
-)
-from methods.sampling import Branches, chunks, denoise, guide
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from methods.backbones.stable_diffusion import StableDiffusion
-    from methods.inversion import Inversion
-else:
-    torch = lazy_import("torch")
+from methods.routes import draw_keyframes
+from methods.sampling import Branches
+from methods.tokenflow_step import renoised, tokenflow_step
 
 
 class TokenFlowSetting(Setting):
-    """As released (config_pnp.yaml), plus the window variant."""
+    """Defaults are the released program's (config_pnp.yaml), its departures from the paper too."""
 
     n_timesteps: int = Field(50, ge=1, le=500, description="denoising steps")
     n_inversion_steps: int = Field(500, ge=1, le=999, description="DDIM inversion steps")
@@ -61,9 +33,35 @@ class TokenFlowSetting(Setting):
         "ugly, blurry, low res, unrealistic, unaesthetic",
         description="prompt of the unconditional branch",
     )
+    guidance: Literal["pnp", "sdedit"] = Field(
+        "pnp", description="what keeps the structure: PnP's injection, or SDEdit's late start"
+    )
+    sdedit_t: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="share of the steps that SDEdit guidance runs; as released, one step fewer",
+    )
+    start: Literal["renoised", "saved"] = Field(
+        "renoised",
+        description="noise of the noisiest inverted latents, or the first step's latents as saved",
+    )
     pnp_f_t: float = Field(0.8, ge=0, le=1, description="share of steps with feature injection")
     pnp_attn_t: float = Field(0.5, ge=0, le=1, description="share of steps with q, k injection")
     batch_size: int = Field(8, ge=1, le=256, description="frames per keyframe")
+    keyframes: Literal["drawn", "fixed"] = Field(
+        "drawn", description="drawn anew in every step, or once for all steps"
+    )
+    keyframe_batch: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="keyframes edited at once, blind to the others (long clips); 0 for all",
+    )
+    blend: Literal["released", "paper"] = Field(
+        "released",
+        description="own and previous batch's keyframe by sigmoid, or nearest on both sides",
+    )
     window: int = Field(
         0, ge=0, le=255, description="keyframes that a keyframe attends to; odd, 0 for all"
     )
@@ -89,14 +87,18 @@ class TokenFlowPlan(StepPlan):
     negative_prompt: str
     inject_features: bool
     inject_attention: bool
+    start: str | None  # matters to the start, and so stands in the first plan only
     batch_size: int
+    keyframes: str
+    keyframe_batch: int
+    blend: str
     window: int
     window_sites: str
 
     @property
     def source_key(self) -> Hashable:
-        """The source branch of a step depends on its keyframes too: seed and batch size."""
-        return self.timestep, self.batch_size
+        """The source branch of a step depends on what its keyframes are and serve, too."""
+        return self.timestep, self.batch_size, self.keyframes, self.keyframe_batch, self.blend
 
 
 class TokenFlow(Method):
@@ -106,15 +108,24 @@ class TokenFlow(Method):
     paper = "Geyer et al., TokenFlow, ICLR 2024"
     requires = Requirements(inversion=True)
     Setting = TokenFlowSetting
+    presets = {
+        "paper": {"blend": "paper", "start": "saved"},
+        "sdedit": {"guidance": "sdedit"},
+        "window3": {"window": 3, "window_sites": "uninjected"},
+        "fast": {"n_inversion_steps": 50},
+        "long": {"keyframe_batch": 8},
+    }
 
     def inversion(self, setting: TokenFlowSetting, clip_prompt: str) -> InversionSpec:
         """Inverted with the clip's prompt."""
         return inversion_spec(setting.n_inversion_steps, setting.n_timesteps, clip_prompt)
 
     def plan(self, setting: TokenFlowSetting, n_frames: int) -> Sequence[TokenFlowPlan]:
-        """Features and attention are injected in the first ``int(n * share)`` steps."""
-        n = setting.n_timesteps
+        """PnP guidance injects in the first ``int(n * share)`` steps, SDEdit's skips the first."""
+        n, pnp = setting.n_timesteps, setting.guidance == "pnp"
         n_keyframes = -(-n_frames // setting.batch_size)
+        timesteps = STABLE_DIFFUSION.timesteps(n)
+        kept = timesteps if pnp else timesteps[int(1 - setting.sdedit_t * n) :]
         return [
             TokenFlowPlan(
                 timestep=t,
@@ -124,23 +135,30 @@ class TokenFlow(Method):
                 n_inversion_steps=setting.n_inversion_steps,
                 guidance_scale=setting.guidance_scale,
                 negative_prompt=setting.negative_prompt,
-                inject_features=k < int(n * setting.pnp_f_t),
-                inject_attention=k < int(n * setting.pnp_attn_t),
+                inject_features=pnp and k < int(n * setting.pnp_f_t),
+                inject_attention=pnp and k < int(n * setting.pnp_attn_t),
+                start=setting.start if k == 0 else None,
                 batch_size=setting.batch_size,
+                keyframes=setting.keyframes,
+                keyframe_batch=setting.keyframe_batch,
+                blend=setting.blend,
                 window=setting.window,
                 window_sites=setting.window_sites if setting.window else "all",
             )
-            for k, t in enumerate(STABLE_DIFFUSION.timesteps(n))
+            for k, t in enumerate(kept)
         ]
 
     def start(self, ctx: Context) -> State:
-        """The noisiest inverted latents, brought to the first timestep's noise level."""
-        first = STABLE_DIFFUSION.timesteps(ctx.setting.n_timesteps)[0]
-        return State(start_latents(ctx.backbone, ctx.inversion, first))
+        """Inverted latents at the first timestep: brought to its noise level, or as saved."""
+        first = self.plan(ctx.setting, 1)[0]
+        if first.start == "saved":
+            return State(ctx.inversion.latents[first.timestep])
+        return State(renoised(ctx.backbone, ctx.inversion, first.timestep))
 
     def step(self, ctx: Context, state: State, plan: TokenFlowPlan, k: int) -> State:
         """Draw keyframes, edit them jointly, propagate to all frames, denoise."""
-        keyframes = draw_keyframes(len(state.latents), plan.batch_size, ctx.rng("keyframes", k))
+        rng = ctx.rng("keyframes", 0 if plan.keyframes == "fixed" else k)
+        keyframes = draw_keyframes(len(state.latents), plan.batch_size, rng)
         prompts = [ctx.inversion.spec.prompt, plan.negative_prompt, ctx.edit.prompt]
         source = ctx.inversion.latents[plan.timestep]
         embeddings = ctx.backbone.embed(prompts)
@@ -151,46 +169,3 @@ class TokenFlow(Method):
     def finish(self, ctx: Context, state: State) -> np.ndarray:
         """Decode."""
         return ctx.backbone.decode(state.latents)
-
-
-def start_latents(backbone: StableDiffusion, inversion: Inversion, first: int) -> Tensor:
-    """Noise read off the noisiest inverted latents, added to the clean ones at ``first``."""
-    noisy = inversion.latents[inversion.noisiest]
-    noise = noise_between(inversion.clean, noisy, backbone.alpha(inversion.noisiest))
-    return add_noise(inversion.clean, noise, backbone.alpha(first))
-
-
-def tokenflow_step(
-    backbone: StableDiffusion,
-    branches: Branches,
-    keyframes: list[int],
-    plan: TokenFlowPlan,
-    shared: Shared = compute,
-) -> Tensor:
-    """One denoising step of all frames, given the global indices of the keyframes."""
-    windowed = [
-        site
-        for site in self_attention_sites(backbone.unet)
-        if plan.window_sites == "all" or site not in PNP_ATTENTION
-    ]
-    seen = branches[keyframes]
-    source = shared((plan.source_key, "keyframes"), partial(read_keyframes, backbone, seen))
-    _, outputs = edit_keyframes(
-        backbone,
-        seen,
-        source,
-        injected=PNP_ATTENTION if plan.inject_attention else (),
-        features=plan.inject_features,
-        windows=dict.fromkeys(windowed, plan.window),
-    )
-    noise = []
-    for part in chunks(len(branches.latents), Branches.COUNT, backbone.max_samples):
-        way, seen = route(range(part.start, part.stop), plan.batch_size), branches[part]
-        frames = shared(
-            (plan.source_key, part.start), partial(read_frames, backbone, seen, source, way)
-        )
-        uncond, cond = propagate(
-            backbone, seen, frames, outputs, way, features=plan.inject_features
-        )
-        noise.append(guide(uncond, cond, plan.guidance_scale))
-    return denoise(backbone, branches.latents, torch.cat(noise), plan.timestep, plan.previous)

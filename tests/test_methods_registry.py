@@ -52,6 +52,15 @@ def test_every_method_says_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", method_names())
+def test_presets_are_settings_that_differ_from_the_default(name: str) -> None:
+    method = get_method(name)
+    default = method.Setting()
+    for preset, values in method.presets.items():
+        assert method.Setting(**values) != default, preset
+        assert all(getattr(default, field) != value for field, value in values.items()), preset
+
+
+@pytest.mark.parametrize("name", method_names())
 def test_plans_are_hashable_and_walk_down_to_the_clean_end(name: str) -> None:
     method = get_method(name)
     plans = method.plan(method.Setting(), 10)
@@ -95,9 +104,12 @@ def test_inversion_must_pass_through_the_sampling_timesteps() -> None:
 
 def test_methods_with_equal_step_counts_share_one_inversion() -> None:
     steps = {"n_timesteps": 50, "n_inversion_steps": 500}
+    prompt = {"pnp": {"inversion_prompt": "clip"}}
     specs = {
-        get_method(name).inversion(get_method(name).Setting(**steps), "a red disc")
-        for name in ("pnp", "tokenflow", "reconstruct")
+        get_method(name).inversion(
+            get_method(name).Setting(**steps, **prompt.get(name, {})), "a red disc"
+        )
+        for name in ("pnp", "tokenflow", "reconstruct", "text2video-zero")
     }
     assert len(specs) == 1
     assert specs.pop().save == (*range(1, 1000, 20), 999)

@@ -15,8 +15,8 @@ from methods.backbones.stable_diffusion import StableDiffusion
 from methods.base import Context, InversionSpec, Method, run_cell
 from methods.ddim import STABLE_DIFFUSION
 from methods.inversion import Inversion, invert
-from methods.propagation import draw_keyframes
 from methods.registry import get_method, method_names
+from methods.routes import draw_keyframes
 from methods.sampling import guided_step
 
 STEPS = {"n_timesteps": 4, "n_inversion_steps": 8}

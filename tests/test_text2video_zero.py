@@ -67,6 +67,6 @@ def test_an_image_is_sampled_from_its_inversion(miniature) -> None:
     """One frame looks at itself: PnP without injection, from the same start."""
     clip = make_clip(1)
     ours = latents_of(*context(miniature, "text2video-zero", clip))
-    plain = {"pnp_f_t": 0, "pnp_attn_t": 0, "negative_prompt": ""}
+    plain = {"pnp_f_t": 0, "pnp_attn_t": 0, "negative_prompt": "", "inversion_prompt": "clip"}
     theirs = latents_of(*context(miniature, "pnp", clip, **plain))
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)

@@ -9,10 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from methods.base import InversionSpec
-from methods.ddim import STABLE_DIFFUSION, noise_between
+from methods.ddim import noise_between
 from methods.inversion import Inversion
 from methods.sampling import Branches, guided_step
-from methods.tokenflow import TokenFlow, TokenFlowPlan, start_latents, tokenflow_step
+from methods.tokenflow import TokenFlow, TokenFlowPlan
+from methods.tokenflow_step import renoised, tokenflow_step
 from tests.parity.compare import Comparison, compare
 from tests.parity.families.tokenflow.common import backbone_of, tolerance
 from tests.parity.families.tokenflow.pnp import each_step, free_run
@@ -23,37 +24,25 @@ from tests.parity.run import Case
 
 def tokenflow_cases(recording: Recording) -> Iterator[Case]:
     """With PnP guidance."""
-    names = ("n_timesteps", "guidance_scale", "batch_size")
     shares = {name: max(0.0, recording.setting(name)) for name in ("pnp_f_t", "pnp_attn_t")}
-    setting = TokenFlow.Setting(
-        n_inversion_steps=recording.setting("inversion", "n_inversion_steps"),
-        **{name: recording.setting(name) for name in names},
-        **shares,
-    )
-    return _cases(recording, TokenFlow().plan(setting, recording.setting("n_frames_used")))
+    return _cases(recording, _plans(recording, **shares))
 
 
 def sdedit_cases(recording: Recording) -> Iterator[Case]:
     """With SDEdit guidance, and the per-frame SDEdit that the original compares itself with."""
-    n = recording.setting("n_timesteps")
-    plans = [
-        TokenFlowPlan(
-            timestep=t,
-            evaluations=0,
-            previous=STABLE_DIFFUSION.previous(t, n),
-            n_inversion_steps=recording.setting("inversion", "n_inversion_steps"),
-            guidance_scale=recording.setting("guidance_scale"),
-            negative_prompt="negative",
-            inject_features=False,
-            inject_attention=False,
-            batch_size=recording.setting("batch_size"),
-            window=0,
-            window_sites="all",
-        )
-        for t in recording.tensors["in.timesteps"].tolist()
-    ]
+    plans = _plans(recording, guidance="sdedit", sdedit_t=recording.setting("start"))
     yield from _cases(recording, plans)
     yield "per frame", partial(_per_frame, recording, backbone_of(recording), plans)
+
+
+def _plans(recording: Recording, **guidance: Any) -> Sequence[TokenFlowPlan]:
+    names = ("n_timesteps", "guidance_scale", "batch_size")
+    setting = TokenFlow.Setting(
+        n_inversion_steps=recording.setting("inversion", "n_inversion_steps"),
+        **{name: recording.setting(name) for name in names},
+        **guidance,
+    )
+    return TokenFlow().plan(setting, recording.setting("n_frames_used"))
 
 
 def _cases(recording: Recording, plans: Sequence[TokenFlowPlan]) -> Iterator[Case]:
@@ -74,7 +63,7 @@ def _start(recording: Recording, backbone: RecordedBackbone) -> Iterator[Compari
     noise = noise_between(clean, noisy, backbone.alpha(noisiest))
     yield compare(tensors["in.eps"][used], noise, within)
     spec = InversionSpec(0, (noisiest,), "inversion")
-    start = start_latents(backbone, Inversion(spec, clean, {noisiest: noisy}), first)
+    start = renoised(backbone, Inversion(spec, clean, {noisiest: noisy}), first)
     yield compare(tensors["in.initial_latents"], start, within)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from methods.attention import PNP_ATTENTION, self_attention_sites
-from methods.correspondence import Matches, route
+from methods.correspondence import Matches
 from methods.propagation import (
     SourceKeyframes,
     edit_keyframes,
@@ -20,6 +20,7 @@ from methods.propagation import (
     read_frames,
     read_keyframes,
 )
+from methods.routes import released_route
 from methods.sampling import Branches
 from tests.parity.compare import Comparison, Tolerance, compare, equal
 from tests.parity.families.tokenflow.common import backbone_of, tolerance
@@ -76,7 +77,7 @@ def _passes(
     yield from _kept(recording, f"{out}pivotal.", source, outputs)
     for batch in range(len(keyframes)):
         frames = range(batch * size, (batch + 1) * size)
-        part, way = branches[frames.start : frames.stop], route(frames, size)
+        part, way = branches[frames.start : frames.stop], released_route(frames, size)
         seen = read_frames(backbone, part, source, way)
         noise = propagate(backbone, part, seen, outputs, way, features=features)
         noise = torch.cat([seen.features.noise, *noise])

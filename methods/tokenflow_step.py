@@ -1,0 +1,113 @@
+"""TokenFlow's arithmetic: the noise it starts from, and one denoising step of all frames."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from methods.attention import PNP_ATTENTION, self_attention_sites
+from methods.base import Shared, compute
+from methods.ddim import add_noise, noise_between
+from methods.lazy import lazy_import
+from methods.propagation import (
+    SourceRecord,
+    edit_keyframes,
+    join,
+    propagate,
+    read_frames,
+    read_keyframes,
+)
+from methods.routes import Route, paper_route, released_route
+from methods.sampling import Branches, chunks, denoise, guide
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from methods.backbones.stable_diffusion import StableDiffusion
+    from methods.inversion import Inversion
+else:
+    torch = lazy_import("torch")
+
+
+class Switches(Protocol):
+    """What a step reads of its plan; see the settings for what each means."""
+
+    timestep: int
+    previous: int
+    guidance_scale: float
+    inject_features: bool
+    inject_attention: bool
+    batch_size: int
+    keyframe_batch: int
+    blend: str
+    window: int
+    window_sites: str
+    source_key: Hashable
+
+
+def renoised(backbone: StableDiffusion, inversion: Inversion, first: int) -> Tensor:
+    """Noise read off the noisiest inverted latents, added to the clean ones at ``first``."""
+    noisy = inversion.latents[inversion.noisiest]
+    noise = noise_between(inversion.clean, noisy, backbone.alpha(inversion.noisiest))
+    return add_noise(inversion.clean, noise, backbone.alpha(first))
+
+
+def tokenflow_step(
+    backbone: StableDiffusion,
+    branches: Branches,
+    keyframes: list[int],
+    plan: Switches,
+    shared: Shared = compute,
+) -> Tensor:
+    """One denoising step of all frames, given the global indices of the keyframes."""
+    record, outputs = _keyframe_pass(backbone, branches, keyframes, plan, shared)
+    noise = []
+    for part in chunks(len(branches.latents), Branches.COUNT, backbone.max_samples):
+        way, seen = _route(range(part.start, part.stop), keyframes, plan), branches[part]
+        frames = shared(
+            (plan.source_key, part.start), partial(read_frames, backbone, seen, record, way)
+        )
+        uncond, cond = propagate(
+            backbone, seen, frames, outputs, way, features=plan.inject_features
+        )
+        noise.append(guide(uncond, cond, plan.guidance_scale))
+    return denoise(backbone, branches.latents, torch.cat(noise), plan.timestep, plan.previous)
+
+
+def _route(frames: range, keyframes: list[int], plan: Switches) -> Route:
+    if plan.blend == "paper":
+        return paper_route(frames, keyframes)
+    return released_route(frames, plan.batch_size)
+
+
+def _keyframe_pass(
+    backbone: StableDiffusion,
+    branches: Branches,
+    keyframes: list[int],
+    plan: Switches,
+    shared: Shared,
+) -> tuple[SourceRecord, dict[str, Tensor]]:
+    """Source and edit of the keyframes: all together, or some at a time without seeing the rest."""
+    windowed = [
+        site
+        for site in self_attention_sites(backbone.unet)
+        if plan.window_sites == "all" or site not in PNP_ATTENTION
+    ]
+    size = plan.keyframe_batch or len(keyframes)
+    parts = []
+    for first in range(0, len(keyframes), size):
+        seen = branches[keyframes[first : first + size]]
+        work = partial(read_keyframes, backbone, seen)
+        source = shared((plan.source_key, "keyframes", first), work)
+        _, outputs = edit_keyframes(
+            backbone,
+            seen,
+            source,
+            injected=PNP_ATTENTION if plan.inject_attention else (),
+            features=plan.inject_features,
+            windows=dict.fromkeys(windowed, plan.window),
+        )
+        parts.append((source, outputs))
+    return parts[0] if len(parts) == 1 else join(parts)
