@@ -44,9 +44,10 @@ class ClipsBlock(Strict):
 
 
 class MethodBlock(Strict):
-    """A method and the settings it runs with: setting × grid × cases."""
+    """A method and the settings it runs with: preset and setting × grid × cases."""
 
     name: str
+    preset: str = Field("", description="the method's named values; what else is set goes first")
     setting: dict[str, Any] = Field({}, description="fields that stay fixed")
     grid: dict[str, list[Any]] = Field({}, description="axes; their full product is run")
     cases: list[dict[str, Any]] = Field([], description="coupled values, one dict per case")

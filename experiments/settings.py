@@ -41,6 +41,9 @@ class SettingReader:
         """The typed settings of a block, each checked and named where it is wrong."""
         fields = tuple(method.Setting.model_fields)
         known_problems = len(self.source.problems)
+        if block.preset:
+            self.source.known("preset", block.preset, method.presets, (*location, "preset"))
+        preset = method.presets.get(block.preset, {})
         for part in ("setting", "grid"):
             for name in getattr(block, part):
                 self.source.known("setting", name, fields, (*location, part, name))
@@ -58,7 +61,9 @@ class SettingReader:
             )
             return
         seen: set[bytes] = set()
-        for values, origin in self._combinations(block, location):
+        for given, given_at in self._combinations(block, location):
+            values = {**preset, **given}
+            origin = dict.fromkeys(preset, (*location, "preset")) | given_at
             known = {name: value for name, value in values.items() if name in fields}
             if self._switched(method, known, origin):
                 continue
