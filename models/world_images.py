@@ -12,6 +12,7 @@ from data.progress import Progress
 from data.world.grammar import caption
 from data.world.render import render_frames
 from data.world.sample import draw_scene
+from data.world.vocabulary import SIZE
 
 
 def world_images(
@@ -36,6 +37,25 @@ def world_images(
         cache.parent.mkdir(parents=True, exist_ok=True)
         np.savez(cache, frames=np.stack(frames), captions=np.array(captions))
     return np.stack(frames), captions
+
+
+def object_discs(count: int, seed: int, *, size: int) -> Tensor:
+    """(count, size, size) float32: 1 where the objects of ``world_images``' pictures are, else 0.
+
+    An object counts as the disc it turns in, with a margin for its rim; edges are soft.
+    """
+    axis = (np.arange(size) + 0.5) * SIZE / size
+    x, y = np.meshgrid(axis, axis, indexing="xy")
+    discs = np.zeros((count, size, size), np.float32)
+    for index in range(count):
+        rng = np.random.default_rng([seed, 0, index])
+        scene = draw_scene(rng)
+        t = np.array([float(rng.integers(scene.n_frames))])
+        for thing in scene.objects:
+            px, py, radius, _ = (float(value[0]) for value in thing.pose(t))
+            inside = (radius + 3 - np.hypot(x - px, y - py)) * size / SIZE
+            discs[index] = np.maximum(discs[index], np.clip(inside, 0, 1))
+    return torch.from_numpy(discs)
 
 
 def to_tensor(frames: np.ndarray) -> Tensor:
