@@ -11,7 +11,8 @@ from experiments.planner import Plan, make_plan
 from experiments.runner import ShardRunner
 from experiments.store import Store
 from methods.base import State
-from tests.fakes import Blend, fake_catalogue, write_experiment
+from tests.fake_methods import Blend
+from tests.fakes import fake_catalogue, write_experiment
 
 
 class Killed(BaseException):

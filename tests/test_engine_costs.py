@@ -16,15 +16,9 @@ from experiments.runner import ShardRunner
 from experiments.store import Store
 from experiments.trie import alone
 from methods.base import Context
-from tests.fakes import (
-    EXPERIMENT,
-    Blend,
-    BlendPlan,
-    FakeBackbone,
-    NumpyState,
-    fake_catalogue,
-    write_experiment,
-)
+from tests.fake_methods import Blend, BlendPlan
+from tests.fake_network import FakeBackbone, NumpyState
+from tests.fakes import EXPERIMENT, fake_catalogue, write_experiment
 
 MB = 2**20
 

@@ -92,7 +92,7 @@ def test_no_room_for_an_inversion_is_no_cell_s_failure(
     """Otherwise a full disk would stand in the table as the method's failure."""
     plan = make_plan(write_experiment(tmp_path), fake_catalogue())
     store = Store(tmp_path / "results")
-    monkeypatch.setattr("tests.fakes.FakeInversion.save", full)
+    monkeypatch.setattr("tests.fake_network.FakeInversion.save", full)
     shard = next(shard for shard in plan.shards if any(c.inversion for c in shard.cells))
     with pytest.raises(DiskFull):
         ShardRunner(plan, shard, store, fake_catalogue()).run()

@@ -13,7 +13,8 @@ from experiments.planner import make_plan
 from experiments.runner import ShardRunner
 from experiments.score import batches, fingerprints, missing, run_batch
 from experiments.store import Store
-from tests.fakes import EDITS, EXPERIMENT, fake_catalogue, write_experiment
+from tests.fake_clips import EDITS
+from tests.fakes import EXPERIMENT, fake_catalogue, write_experiment
 
 CATALOGUE = fake_catalogue()
 

@@ -14,14 +14,9 @@ from experiments.runner import ShardRunner
 from experiments.store import Store
 from experiments.trie import alone, plans_of, tries
 from methods.base import Context, run_cell
-from tests.fakes import (
-    EXPERIMENT,
-    FakeBackbone,
-    fake_catalogue,
-    invert,
-    make_clip,
-    write_experiment,
-)
+from tests.fake_clips import make_clip
+from tests.fake_network import FakeBackbone, invert
+from tests.fakes import EXPERIMENT, fake_catalogue, write_experiment
 
 
 def run_all(plan: Plan, store: Store, catalogue=None) -> list:

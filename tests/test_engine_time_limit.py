@@ -19,7 +19,9 @@ from experiments.store import Store
 from experiments.time_limit import TimeLimit, time_limit
 from experiments.walk import status_of
 from methods.base import Context
-from tests.fakes import EXPERIMENT, Blend, BlendPlan, NumpyState, fake_catalogue, write_experiment
+from tests.fake_methods import Blend, BlendPlan
+from tests.fake_network import NumpyState
+from tests.fakes import EXPERIMENT, fake_catalogue, write_experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,7 +9,8 @@ import pytest
 
 from data.errors import UserError
 from experiments.planner import make_plan
-from tests.fakes import EXPERIMENT, Blend, fake_catalogue, write_experiment
+from tests.fake_methods import Blend
+from tests.fakes import EXPERIMENT, fake_catalogue, write_experiment
 
 
 class Named(Blend):
