@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from data.clip import Clip
@@ -22,30 +22,11 @@ from experiments.cost import Cost, Meter, hardware
 from experiments.inversions import Inversions
 from experiments.planner import Plan, Shard
 from experiments.provenance import provenance
-from experiments.store import OK, Store
+from experiments.records import Tally, cell_record
+from experiments.store import Store
 from experiments.trie import Family, families
 from experiments.walk import Outcome, status_of, walk
 from methods.base import Context
-
-
-@dataclass
-class Tally:
-    """What a shard did."""
-
-    statuses: dict[str, str] = field(default_factory=dict)
-    evaluations: int = 0  # that were run
-    evaluations_alone: int = 0  # that the same cells need one by one
-    seconds: float = 0.0  # spent in methods, inversions included
-    seconds_load: float = 0.0
-    seconds_warmup: float = 0.0  # the process's first network call, which no cell pays for
-    seconds_total: float = 0.0
-    work: dict[str, list[float]] = field(default_factory=dict)  # method -> evaluations, seconds
-    peaks: dict[str, float] = field(default_factory=dict)  # method -> peak memory of a cell, MB
-
-    @property
-    def failed(self) -> int:
-        """Cells without frames."""
-        return sum(status != OK for status in self.statuses.values())
 
 
 class ShardRunner:
@@ -198,31 +179,7 @@ class ShardRunner:
         """Write a cell, or its failure; cells that never ran cost nothing."""
         cell, inversion = outcome.cell, self.inversion_cost if outcome.cell.inversion else Cost()
         total = inversion + outcome.edit + outcome.decode
-        record = {
-            "identity": cell.identity,
-            "names": {
-                "method": cell.method.name,
-                "backbone": cell.backbone.name if cell.backbone else None,
-                "dataset": cell.clip.dataset,
-                "clip": cell.clip.clip,
-                "edit": cell.edit,
-                "seed": cell.seed,
-            },
-            "provenance": self.provenance,
-            "cost": {
-                "seconds_load": self.tally.seconds_load if cell.backbone else 0.0,
-                "seconds_warmup": self.tally.seconds_warmup if cell.backbone else 0.0,
-                "seconds_invert": inversion.seconds,
-                "seconds_edit": outcome.edit.seconds,
-                "seconds_decode": outcome.decode.seconds,
-                "inversion_evaluations": inversion.evaluations,
-                "network_evaluations": outcome.edit.evaluations,
-                "peak_memory_mb": total.peak_memory_mb,
-                "peak_reserved_mb": total.peak_reserved_mb,
-                "energy_j": total.energy_j,
-                "hardware_id": self.provenance["hardware"]["id"],
-            },
-        }
+        record = cell_record(outcome, inversion, self.tally, self.provenance)
         status = outcome.status
         if outcome.frames is not None:
             self.store.write_frames(cell.id, outcome.frames, record)

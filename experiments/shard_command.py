@@ -52,7 +52,8 @@ def _run(
     workers: int,
     energy: Callable[[], float | None] = lambda: None,
 ) -> int:
-    from experiments.runner import ShardRunner, Tally
+    from experiments.records import Tally
+    from experiments.runner import ShardRunner
 
     if not loaded_as_planned(shard, desk.catalogue):
         raise UserError(changed(f"shard {shard.id}", plan.name))
