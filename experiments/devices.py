@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from data.errors import unknown
 from experiments import gpus
 
 CPU = "cpu"
@@ -30,14 +31,20 @@ def resolve(given: str) -> tuple[str, ...]:
     """The devices that ``auto``, ``cpu`` or a list such as ``0,1,1`` stands for.
 
     A list names GPUs as CUDA_VISIBLE_DEVICES does; a name that stands there n times takes n shards
-    at once. ``auto`` is every visible GPU once, or the CPU where there is none.
+    at once. ``auto`` is every visible GPU once, or the CPU where there is none. Raises UserError
+    for a name that no visible GPU has; where no driver tells of any, names are taken at their word.
     """
     visible = [gpu.uuid for gpu in gpus.visible(os.environ.get("CUDA_VISIBLE_DEVICES"))]
-    if given == AUTO:
-        return tuple(visible) or (CPU,)
-    names = [name.strip() for name in given.split(",") if name.strip()]
-    numbered = dict(enumerate(visible))
-    return tuple(numbered.get(int(n), n) if n.isdecimal() else n for n in names) or (CPU,)
+    if given in (AUTO, CPU, ""):
+        return (tuple(visible) if given == AUTO else ()) or (CPU,)
+    names = [name.strip() for name in given.split(",")]
+    if not visible and CPU not in names:
+        return tuple(names)
+    known = {str(number): uuid for number, uuid in enumerate(visible)} | {u: u for u in visible}
+    for name in names:
+        if name not in known:
+            raise unknown("device", name, [*known, f"{CPU} or {AUTO} alone"])
+    return tuple(known[name] for name in names)
 
 
 def on_gpus(devices: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from data.errors import UserError
 from experiments.catalogue import Catalogue, project_catalogue
@@ -42,7 +42,10 @@ class Wanted:
     @cached_property
     def slots(self) -> dict[str, int]:
         """How many shards each GPU takes at a time; none where the CPU does the work."""
-        devices = resolve(self.devices)
+        try:
+            devices = resolve(self.devices)
+        except UserError as error:
+            _end(error)
         return dict(Counter(devices)) if on_gpus(devices) else {}
 
     @property
@@ -137,6 +140,13 @@ def _ending_the_call() -> Iterator[None]:
         sys.stdout.flush()
         print(error, file=sys.stderr, flush=True)
         os._exit(2)
+
+
+def _end(error: UserError) -> NoReturn:
+    """End the call with a message: of an exception Snakemake would make a traceback of its own."""
+    sys.stdout.flush()
+    print(error, file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 def _paths(paths: Iterable[Path]) -> list[str]:

@@ -129,6 +129,56 @@ def test_devices_are_known_by_names_that_two_runs_agree_on(
 
 
 @pytest.mark.parametrize(
+    ("given", "said"),
+    [("2", "unknown device '2'"), ("GPU-7", "Did you mean 'GPU-"), ("0,cpu", "cpu or auto alone")],
+)
+def test_a_device_that_is_not_there_is_named(
+    given: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpus, "installed", lambda: [Gpu(f"GPU-{n}", "M") for n in range(2)])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(UserError, match=said):
+        resolve(given)
+
+
+class FakeDriver:
+    """NVML of a machine with two GPUs; the second cannot count joules."""
+
+    NVMLError = KeyError
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetUUID(self, handle: int) -> str:
+        return f"GPU-{handle}"
+
+    def nvmlDeviceGetName(self, handle: int) -> str:
+        return "NVIDIA H200"
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:
+        return int(uuid.removeprefix("GPU-"))
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:
+        return {0: 12_500}[handle]  # mJ
+
+
+def test_gpus_and_their_energy_as_the_driver_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "_nvml", FakeDriver)
+    assert gpus.installed() == [Gpu("GPU-0", "NVIDIA H200"), Gpu("GPU-1", "NVIDIA H200")]
+    assert gpus.energy_counter("GPU-0")() == 12.5  # J
+    assert gpus.energy_counter("GPU-1")() is None  # not 0
+
+
+def test_without_a_driver_there_is_no_gpu_and_no_energy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "_nvml", lambda: None)
+    assert gpus.installed() == gpus.visible("0,1") == []
+    assert gpus.energy_counter("GPU-0")() is None
+
+
+@pytest.mark.parametrize(
     ("given", "timing", "places"),
     [("a,a,b", False, 1), ("a,a,b", True, 2), ("a,b", True, 1), ("cpu", True, 0)],
 )
