@@ -58,7 +58,7 @@ def _intervals(table: Table) -> Figure:
             axis.set_yticklabels([row.name for row in rows] if at % per_line == 0 else [])
             axis.tick_params(axis="y", length=0, pad=6)
             axis.grid(visible=False, axis="y")
-            axis.set_title(axis_label(column), loc="left")
+            axis.set_title(axis_label(column, columns), loc="left")
         known = any(v.low is not None for c in columns for _, v in marked(table, c))
         what = "95 % cluster bootstrap intervals" if known else "one tick per clip"
         return finish(
@@ -105,7 +105,7 @@ def _cost_quality(table: Table, seconds: dict[str, float]) -> Figure:
             front = pareto_front(points, higher=column.arrow == "↑")
             x, y = [cost for cost, _ in front], [quality for _, quality in front]
             axis.plot(x, y, color=GREY, lw=0.8, ls="--", zorder=1)
-            axis.set_title(axis_label(column), loc="left")
+            axis.set_title(axis_label(column, columns), loc="left")
             axis.set_xlabel("seconds per frame")
         legend(canvas)
         return finish(

@@ -85,18 +85,23 @@ def prose(text: str) -> Markup:
 
 
 def dots(entry: Entry, table: Table, index: int) -> Markup:
-    """The clips' values as dots on the column's own scale; empty where an interval is given."""
+    """The clips' values as dots; empty where an interval is given.
+
+    The scale is that of the column's ranked rows: a reference far off would press them together.
+    """
     value = entry.estimate
     if value is None or value.low is not None or value.n < 2:
         return Markup("")
-    column = [line.entries[index].estimate for line in table.lines]
-    points = [p for e in column if e is not None for p in e.points]
+    lines = [line for line in table.lines if not line.row.control] or table.lines
+    column = [line.entries[index].estimate for line in lines]
+    points = [p for e in column if e is not None for p in e.points] or value.points
     low, high = min(points), max(points)
     if not high > low or high == float("inf"):
         return Markup("")
     marks = "".join(
         f'<circle cx="{3 + 58 * (p - low) / (high - low):.1f}" cy="4" r="1.9"/>'
         for p in value.points
+        if low <= p <= high
     )
     return Markup(f'<svg class="dots" viewBox="0 0 64 8" aria-hidden="true">{marks}</svg>')
 

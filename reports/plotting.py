@@ -76,9 +76,11 @@ def marked(table: Table, column: Column) -> list[tuple[Row, Estimate]]:
     return [(row, value) for row, value in pairs if value is not None and np.isfinite(value.mean)]
 
 
-def axis_label(column: Column) -> str:
-    """``CLIP text ↑ (unit)``."""
-    return f"{column.title} {column.arrow}" + (f" ({column.unit})" if column.unit else "")
+def axis_label(column: Column, among: Sequence[Column]) -> str:
+    """``Warp error ↓ (exact, ×1000)``: the extractor where another column has the same title."""
+    alike = sum(other.title == column.title for other in among) > 1
+    about = [part for part in (column.extractor if alike else "", column.unit) if part]
+    return f"{column.title} {column.arrow}" + (f" ({', '.join(about)})" if about else "")
 
 
 @contextmanager

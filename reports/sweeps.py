@@ -112,13 +112,17 @@ def _ablation(table: Table, axis_name: str, lines: list[Line]) -> Figure:
                 if pairs and all(v.low is not None for _, v in pairs):
                     low, high = [v.low for _, v in pairs], [v.high for _, v in pairs]
                     axis.fill_between(x, low, high, color=line.colour, alpha=0.15, lw=0)
-            axis.set_title(axis_label(column), loc="left")
+                else:  # the clips' spread keeps a difference within it from filling the panel
+                    for at, value in pairs:
+                        clips = {"color": line.colour, "alpha": 0.5, "ms": 4}
+                        axis.plot([at] * value.n, value.points, "_", **clips)
+            axis.set_title(axis_label(column, columns), loc="left")
             axis.set_xlabel(axis_name)
         legend(canvas)
         return finish(
             canvas, f"ablation-{axis_name}",
             f"Each metric along {axis_name}: means over clips, with 95 % bands where there are "
-            "five clips or more.",
+            "five clips or more, else a tick per clip.",
             f"Curves of every ranked metric against {axis_name}",
         )  # fmt: skip
 
@@ -153,8 +157,8 @@ def _trade_off(
                         axis.plot([a.low, a.high], [b.mean] * 2, **bar)
                         axis.plot([a.mean] * 2, [b.low, b.high], **bar)
                 axis.plot([], [], line.marker, color=line.colour, ls=line.dash, label=line.name)
-            axis.set_xlabel(axis_label(across))
-            axis.set_title(axis_label(column), loc="left")
+            axis.set_xlabel(axis_label(across, [across, *up]))
+            axis.set_title(axis_label(column, up), loc="left")
         legend(canvas)
         smallest = min(x for line in lines for x, _ in line.points)
         largest = max(x for line in lines for x, _ in line.points)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from reports.estimates import Estimate
 from reports.figures import all_figures, pareto_front
+from reports.page import dots
+from reports.plotting import axis_label
 from reports.results import Results, Row, load_results
 from reports.tables import Column, Entry, Line, Table
 from tests.report_fixture import FixtureCatalogue, fabricate
@@ -61,3 +64,33 @@ def test_pareto_front_is_what_no_point_beats_in_both() -> None:
             )
         }
         assert set(pareto_front(points, higher)) == unbeaten
+
+
+def test_columns_of_one_title_are_told_apart_by_their_extractor() -> None:
+    exact, flow = (Column(f"w@{e}", "Warp error", e, "↓", "×1000", 1, "") for e in ("exact", "dis"))
+    lone = Column("c@x", "CLIP text", "x", "↑", "", 1, "")
+    columns = [exact, flow, lone]
+    assert [axis_label(column, columns) for column in columns] == [
+        "Warp error ↓ (exact, ×1000)",
+        "Warp error ↓ (dis, ×1000)",
+        "CLIP text ↑",
+    ]
+
+
+def test_dots_are_on_the_scale_of_the_ranked_rows() -> None:
+    """A reference at 100 dB would press the others together; its own dots are left out."""
+
+    def line(name: str, points: tuple[float, ...], control: bool = False) -> Line:
+        row = Row(name, name, name, "", "", (), control)
+        return Line(row, (Entry(Estimate(0.0, None, None, len(points), points), ""),), 0, 1)
+
+    column = Column("psnr@rgb", "PSNR", "rgb", "↑", "dB", 1, "")
+    lines = (line("oracle", (99.0, 100.0), True), line("a", (10.0, 20.0)), line("b", (15.0, 30.0)))
+    table = Table("t", "", "", (column,), lines)
+
+    def places(at: int) -> list[float]:
+        return [float(x) for x in re.findall(r'cx="([^"]+)"', dots(lines[at].entries[0], table, 0))]
+
+    assert places(0) == []
+    assert places(1) == [3.0, 32.0]
+    assert places(2) == [17.5, 61.0]
