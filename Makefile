@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format lock weights models report parity clean
+.PHONY: help install demo test lint format lock weights models report parity bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ report: $(INSTALLED) ## Render a report again: make report EXPERIMENT=quickstart
 
 parity: $(INSTALLED) ## Compare methods with recordings of the originals: make parity GOLDEN=<folder>
 	@$(BIN)/python -m tests.parity $(GOLDEN)
+
+bench: $(INSTALLED) ## Measure ratios to plain renderings of what was published
+	@$(BIN)/python -m bench
 
 clean: ## Remove what can be computed again, but not .venv
 	@rm -rf build results .snakemake

@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "metrics": {"data"},
     "models": {"data", "methods", "metrics"},
     "experiments": {"data", "methods", "metrics"},
+    "bench": {"data", "methods", "metrics", "experiments"},
     "reports": {"data", "methods", "metrics", "experiments", "models"},
 }
 FOLDERS = {*MAY_IMPORT, "tests"}
