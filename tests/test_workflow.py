@@ -107,8 +107,11 @@ def test_an_altered_cell_is_run_again(finished: Path, tmp_path: Path) -> None:
     good = frames.read_bytes()
     frames.write_bytes(good[:-100])
     assert not nothing_to_do(copy)
-    run = snakemake(copy, "smallest-sweep")
+    # As on a machine with two GPUs; the cell is a control's and needs none.
+    run = snakemake(copy, "--config", "devices=left,right", "--", "smallest-sweep")
     assert run.returncode == 0, run.stdout + run.stderr
+    assert 'Resource("gpu", 2)' in run.stdout + run.stderr  # at most two shards at a time
+    assert "gpu=0" in run.stdout + run.stderr
     assert frames.read_bytes() == good
     assert nothing_to_do(copy)
 
