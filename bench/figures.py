@@ -50,25 +50,26 @@ def agree(name: str, ours: Tensor, plain: Tensor, tolerance: float = 1e-3) -> Fi
 
 
 def seconds(*works: Callable[[], Any], repeats: int) -> list[float]:
-    """Median seconds of each piece of work; they take turns, so that a busy machine hits all.
+    """Median seconds of each piece of work; they take turns, after one that is not counted.
 
-    One turn goes before that and is not counted.
+    On a CPU it is processor time of all threads, which other programs on a busy machine hardly
+    touch; with a GPU it is time on the clock.
     """
     taken: list[list[float]] = [[] for _ in works]
     for turn in range(repeats + 1):
         for times, work in zip(taken, works, strict=True):
-            _wait()
-            start = time.perf_counter()
+            start = _clock()
             work()
-            _wait()
             if turn:
-                times.append(time.perf_counter() - start)
+                times.append(_clock() - start)
     return [median(times) for times in taken]
 
 
-def _wait() -> None:
+def _clock() -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
 
 
 def peak_bytes(work: Callable[[], Any]) -> int:

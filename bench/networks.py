@@ -24,7 +24,7 @@ class Size:
 
 
 #: The embedded model, and channels (160, 320, 640, 640) at 32x32 latents: half of SD 1.5's width.
-EMBEDDED = Size("embedded", (32, 64, 96, 96), 2, 8, 96, 16, 5)
+EMBEDDED = Size("embedded", (32, 64, 96, 96), 2, 8, 96, 16, 3)
 SD_LIKE = Size("sd-like", (160, 320, 640, 640), 8, 32, 768, 32, 1)
 SIZES = (EMBEDDED, SD_LIKE)
 
