@@ -9,14 +9,17 @@ from functools import partial
 
 import torch
 
-from bench import tokenflow
+from bench import engine, tokenflow
 from bench.figures import Figure
 from bench.networks import SIZES
 from data.errors import UserError, unknown
 
+GRIDS = ("tokenflow", "pnp")  # methods whose injection grid is measured
 #: What there is, in the order in which it is run; each is given the device.
 BENCHMARKS: dict[str, Callable[[str], Iterator[Figure]]] = {
     "evaluations": tokenflow.evaluations,
+    **{f"grid/{name}": partial(engine.evaluations, name) for name in GRIDS},
+    **{f"grid-time/{name}": partial(engine.elapsed, name) for name in GRIDS},
     **{f"memory/{size.name}": partial(tokenflow.memory, size) for size in SIZES},
     **{f"keyframes/{size.name}": partial(tokenflow.keyframe_pass, size) for size in SIZES},
     **{f"step/{size.name}": partial(tokenflow.whole_step, size) for size in SIZES},

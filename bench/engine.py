@@ -52,7 +52,7 @@ def evaluations(method: str, _device: str) -> Iterator[Figure]:
     yield Figure(f"{name}, all in, of the originals'", share, "", at_most=0.45)
 
 
-def time(method: str, device: str) -> Iterator[Figure]:
+def elapsed(method: str, device: str) -> Iterator[Figure]:
     """Time of the grid's edits in lockstep over one by one; smaller than the grid above."""
     cells = _grid(method, frames=4, steps=12)
     catalogue = project_catalogue()
