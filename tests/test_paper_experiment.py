@@ -8,7 +8,8 @@ import pytest
 
 from data.errors import UserError
 from experiments.catalogue import project_catalogue
-from experiments.commands import Desk, run_shard, show_plan
+from experiments.commands import Desk, show_plan
+from experiments.shard_command import run_shard
 from experiments.snake import Wanted
 from experiments.store import Store
 from methods.backbones import locate
