@@ -6,9 +6,11 @@ words become several tokens and nothing is ever out of vocabulary.
 
 from __future__ import annotations
 
-import json
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
 
 from data.world.vocabulary import COLOURS, GROUNDS, MOTIONS, SHAPES, STYLES
@@ -32,16 +34,34 @@ WORDS = (
 )
 
 
+def learn_merges(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Byte-pair merges until every word is one token; of equally frequent pairs the smallest first.
+
+    ``tokenizers.trainers.BpeTrainer`` breaks such ties differently in every process, and with them
+    the ids that a trained text encoder knows its words by.
+    """
+    pieces = [[*word[:-1], f"{word[-1]}</w>"] for word in sorted(set(words))]
+    merges = []
+    while counts := Counter(pair for word in pieces for pair in pairwise(word)):
+        merges.append(min(counts, key=lambda pair: (-counts[pair], pair)))
+        pieces = [_merged(word, merges[-1]) for word in pieces]
+    return merges
+
+
+def _merged(word: list[str], pair: tuple[str, str]) -> list[str]:
+    out: list[str] = []
+    for piece in word:
+        if out and (out[-1], piece) == pair:
+            out[-1] += piece
+        else:
+            out.append(piece)
+    return out
+
+
 def build_tokenizer() -> CLIPTokenizer:
-    """The tokenizer, from the word list alone."""
-    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    learner.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.BpeTrainer(
-        vocab_size=4096, min_frequency=1, end_of_word_suffix="</w>", show_progress=False
-    )
-    learner.train_from_iterator(sorted(set(WORDS)), trainer)
-    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    """The tokenizer, from the word list alone; the same in every process."""
+    merges = learn_merges(WORDS)
+    alphabet = sorted(ByteLevel.alphabet())
     tokens = [*alphabet, *(f"{byte}</w>" for byte in alphabet)]
     tokens += dict.fromkeys(left + right for left, right in merges)
     tokens += ["<|startoftext|>", "<|endoftext|>"]  # the end is the highest id: CLIP pools there
