@@ -53,3 +53,12 @@ def test_clip_retrieves_as_its_card_says():
     found = retrieval(40)["caption picked out of 100"]
     card = evaluated("world-clip", "retrieval", "caption picked out of 100")
     assert found["low"] <= card["value"] <= found["high"]
+
+
+def test_the_autoencoder_reaches_thirty_decibels():
+    """The checks above hold the weights to their cards; these hold the cards to their targets."""
+    assert evaluated("world-tiny", "reconstruction", "autoencoder PSNR")["value"] >= 30
+
+
+def test_inversion_loses_less_than_three_decibels():
+    assert evaluated("world-tiny", "reconstruction", "lost by inversion")["high"] <= 3

@@ -1,5 +1,7 @@
 """The embedded tokenizer: one token a word of the world, and nothing it cannot read."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from transformers import CLIPTokenizer
@@ -8,6 +10,7 @@ from data.world.grammar import caption
 from data.world.sample import draw_scene
 from models.tokenizer import MAX_LENGTH, NEGATIVE_PROMPTS, WORDS, build_tokenizer
 
+MODELS = Path(__file__).parent.parent / "models"
 TOKENIZER = build_tokenizer()
 
 
@@ -35,6 +38,13 @@ def test_the_end_token_has_the_highest_id_where_clip_pools():
     ids = TOKENIZER("a red circle", padding="max_length").input_ids
     assert ids.index(max(ids)) == 4  # start, three words, end
     assert len(ids) == MAX_LENGTH
+
+
+@pytest.mark.parametrize("folder", ["world-tiny/tokenizer", "world-clip"])
+def test_the_committed_models_know_words_by_the_ids_it_gives(folder):
+    """Otherwise a training that goes on from a checkpoint would mistake words for others."""
+    committed = CLIPTokenizer.from_pretrained(MODELS / folder, local_files_only=True)
+    assert committed.get_vocab() == TOKENIZER.get_vocab()
 
 
 def test_it_survives_saving_and_loading(tmp_path):
