@@ -49,9 +49,32 @@ def test_the_percentile_interval_is_that_of_resampled_means():
     values = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
     found = bootstrap_interval(values, generator())
     everything = [np.mean(draw) for draw in itertools.product(values, repeat=5)]
+    low, high = np.percentile(everything, [2.5, 97.5])
+    wider = np.sqrt(5 / 4) * stats.t.ppf(0.975, 4) / stats.norm.ppf(0.975)
+    mean = values.mean()
     assert (found.low, found.high) == pytest.approx(
-        tuple(np.percentile(everything, [2.5, 97.5])), abs=0.35
+        (mean + wider * (low - mean), mean + wider * (high - mean)), abs=0.55
     )
+
+
+DRAWS = {
+    "normal": (lambda rng, n: rng.normal(3, 2, n), 3.0),
+    "uniform": (lambda rng, n: rng.random(n), 0.5),
+    "skewed to the left": (lambda rng, n: rng.beta(5, 2, n), 5 / 7),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n", "name"),
+    [(5, "normal"), (5, "uniform"), (10, "normal"), (10, "skewed to the left"), (20, "uniform")],
+)
+def test_an_interval_of_95_percent_covers_the_truth_95_percent_of_the_time(n, name):
+    draw, truth = DRAWS[name]
+    rng = generator(n)
+    found = [bootstrap_interval(draw(rng, n), rng, resamples=300) for _ in range(1000)]
+    covered = np.mean([interval.low <= truth <= interval.high for interval in found])
+    assert 0.93 <= covered <= 0.97  # its own standard error is 0.007
 
 
 def test_equal_values_have_a_point_for_an_interval():
