@@ -140,6 +140,20 @@ def test_encode_and_decode_have_the_documented_shapes(miniature) -> None:
     assert decoded.shape == frames.shape and decoded.dtype == np.uint8
 
 
+def test_memory_layout_does_not_reach_the_bits() -> None:
+    """Kernels round differently by layout; latents from the store have another than computed."""
+    backbone = load_backbone("world-tiny")
+    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    latents, text = backbone.encode(frames), backbone.embed(["a"] * 3)
+    assert latents.is_contiguous()
+    other = latents.contiguous(memory_format=torch.channels_last)
+    noise = backbone.predict(latents, 501, text)
+    assert noise.is_contiguous() and torch.equal(backbone.predict(other, 501, text), noise)
+    assert np.array_equal(backbone.decode(other), backbone.decode(latents))
+    turned = np.asfortranarray(frames)
+    assert torch.equal(backbone.encode(turned), latents)
+
+
 def test_encoding_takes_the_posteriors_mean(miniature) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     pixels = torch.tensor(frames / 127.5 - 1, dtype=torch.float32).movedim(-1, 1)

@@ -1,8 +1,9 @@
-"""The same cells in another process, with another memory layout, give the same frames."""
+"""The same cells in another process, or from stored inversions, give the same frames."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,25 +44,28 @@ def digests(results: Path) -> dict[str, str]:
     return {cell: store.run(cell)["frames_sha256"] for cell in ids}
 
 
+def run(path: Path, results: Path, **variables: str) -> dict[str, str]:
+    """The digests that a process of its own comes to."""
+    ran = subprocess.run(
+        [sys.executable, "-c", RUN, str(path), str(results)],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return digests(results)
+
+
 @pytest.mark.slow
 def test_two_processes_give_the_same_bits(miniature_backbone: str, tmp_path: Path) -> None:
-    path = tmp_path / "sweep.yaml"
+    """Also where the second finds the first's inversions in the store."""
+    path, results = tmp_path / "sweep.yaml", tmp_path / "results"
     path.write_text(SWEEP.format(backbone=miniature_backbone))
-    settings = (
-        {"PYTHONHASHSEED": "1"},
-        {"PYTHONHASHSEED": "2", "MALLOC_TOP_PAD_": "1000003", "MALLOC_MMAP_THRESHOLD_": "4097"},
-    )
-    found = []
-    for number, variables in enumerate(settings):
-        results = tmp_path / f"results{number}"
-        ran = subprocess.run(
-            [sys.executable, "-c", RUN, str(path), str(results)],
-            cwd=Path(__file__).parents[1],
-            env=os.environ | variables,
-            capture_output=True,
-            text=True,
-        )
-        assert ran.returncode == 0, ran.stderr
-        found.append(digests(results))
-    assert len(found[0]) == 2
-    assert found[0] == found[1]
+    first = run(path, results, PYTHONHASHSEED="1")
+    assert len(first) == 2
+    moved = {"MALLOC_TOP_PAD_": "1000003", "MALLOC_MMAP_THRESHOLD_": "4097"}
+    assert run(path, tmp_path / "elsewhere", PYTHONHASHSEED="2", **moved) == first
+    assert list((results / "inversions").glob("*.safetensors"))
+    shutil.rmtree(results / "cells")
+    assert run(path, results, PYTHONHASHSEED="2") == first

@@ -23,8 +23,10 @@ class StableDiffusion:
     """Autoencoder, text encoder, UNet and noise schedule.
 
     Latents are float32 (N, 4, h, w) and stay on the CPU between network calls: they are small, and
-    so a clip's length, its inversion and copies of a state take no device memory. ``evaluations``
-    counts the samples that went through the UNet.
+    so a clip's length, its inversion and copies of a state take no device memory. Networks see
+    them in one memory layout, since kernels round differently in another: latents read back from
+    the store give the bits of those just computed. ``evaluations`` counts the samples that went
+    through the UNet.
     """
 
     unet: UNet2DConditionModel
@@ -83,14 +85,14 @@ class StableDiffusion:
         with torch.inference_mode():
             means = [
                 self.vae.encode(part.to(self.device).float() / 127.5 - 1).latent_dist.mean
-                for part in pixels.split(MAX_FRAMES)
+                for part in pixels.contiguous().split(MAX_FRAMES)
             ]
-        return torch.cat(means).cpu() * self.vae.config.scaling_factor
+        return torch.cat(means).cpu().contiguous() * self.vae.config.scaling_factor
 
     def decode(self, latents: Tensor) -> np.ndarray:
         """Latents to (N, H, W, 3) uint8 frames; FloatingPointError if any is not finite."""
         with torch.inference_mode():
-            scaled = latents.to(self.device) / self.vae.config.scaling_factor
+            scaled = latents.to(self.device).contiguous() / self.vae.config.scaling_factor
             pixels = torch.cat([self.vae.decode(part).sample for part in scaled.split(MAX_FRAMES)])
         if not torch.isfinite(pixels).all():
             raise FloatingPointError("decoded frames contain NaN or infinity")
@@ -121,8 +123,9 @@ class StableDiffusion:
         self.evaluations += len(latents)
         network = {"device": self.device, "dtype": self.unet.dtype}
         with torch.inference_mode():
-            out = self.unet(latents.to(**network), timestep, embeddings.to(**network)).sample
-        out = out.float().cpu()
+            sample = latents.to(**network).contiguous()
+            out = self.unet(sample, timestep, embeddings.to(**network)).sample
+        out = out.float().cpu().contiguous()
         if self.scheduler.config.prediction_type == "v_prediction":
             alpha = self.alpha(timestep)
             out = alpha**0.5 * out + (1 - alpha) ** 0.5 * latents
