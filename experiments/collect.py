@@ -10,24 +10,11 @@ import pandas as pd
 
 from experiments.atomic import write_atomic
 from experiments.cells import Cell, Request
+from experiments.cost_names import COUNTS, SECONDS
 from experiments.planner import Plan
 from experiments.score import edit_name
 from experiments.store import OK, Store
 
-SECONDS = (
-    "seconds_load",
-    "seconds_warmup",
-    "seconds_invert",
-    "seconds_edit",
-    "seconds_decode",
-)
-COUNTS = (
-    "inversion_evaluations",
-    "network_evaluations",
-    "peak_memory_mb",
-    "peak_reserved_mb",
-    "energy_j",
-)
 NOT_RUN = "not run"
 
 

@@ -7,14 +7,15 @@ file are checked in the same run.
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import re
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from data.errors import nearest
-from experiments.schema import BaselineBlock, ClipsBlock, Experiment, MethodBlock, ReportBlock
+from experiments.schema import Experiment
 from experiments.yaml_source import Location, YamlSource
 
 _ROUNDS = 12  # a stand-in may itself lack a key; the deepest block needs half as many
@@ -27,7 +28,8 @@ _WORDS = (
     (r"should be a valid string", "should be text"),
     (r"should be a valid boolean.*", "should be true or false"),
     (r"should be a valid list", "should be a list"),
-    (r"(String|List) should have at least 1 .*", "should not be empty"),
+    (r"(String|List|Dictionary) should have at least 1 .*", "should not be empty"),
+    (r"String should match pattern .*", "should be letters, digits and '-' only"),
     (r"should be a valid dictionary.*", "should be a mapping of keys to values"),
 )
 
@@ -64,12 +66,19 @@ def _place(item: Any) -> Location:
 
 def _model_at(location: Location) -> type[BaseModel]:
     """The model whose keys are allowed at a place of the file."""
-    models: dict[str, type[BaseModel]] = {
-        "clips": ClipsBlock,
-        "methods": MethodBlock,
-        "report": BaselineBlock if len(location) > 2 else ReportBlock,
-    }
-    return models.get(str(location[0]), Experiment) if len(location) > 1 else Experiment
+    model: type[BaseModel] = Experiment
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        inner = _models(field.annotation) if field else []  # an index stays in its list's model
+        model = inner[0] if inner else model
+    return model
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models named in a type such as ``list[Model]`` or ``Model | None``."""
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models(inner)]
 
 
 def _unknown_key(location: Location) -> str:
@@ -96,6 +105,8 @@ def _mend(value: Any, location: Location, kind: str, number: int) -> None:
         value[last] = {}
     elif kind in ("list_type", "too_short"):
         value[last] = [f"?{number}"]
+    elif kind == "string_pattern_mismatch":
+        value[last] = f"x{number}"
     else:
         value[last] = f"?{number}"
 

@@ -14,6 +14,7 @@ from experiments.cells import BackboneRef, Request
 from experiments.clip_blocks import ChosenClip, ClipReader
 from experiments.schema import Experiment
 from experiments.settings import ChosenMethod, SettingReader
+from experiments.table_blocks import TableReader
 from experiments.yaml_source import Location, YamlSource
 from methods.backbones import promised_backbone
 
@@ -41,7 +42,7 @@ class Resolver:
         clips = ClipReader(self.source, self.catalogue).clips(self.experiment.clips, labels)
         if not self.source.broken:
             self._fit(methods, clips, backbones)
-            self._baseline(methods, labels)
+            TableReader(self.source, self.experiment, methods, clips).check()
         if self.source.problems:
             return []
         return list(self._rows(methods, clips, [ref for _, ref, _ in backbones]))
@@ -103,31 +104,6 @@ class Resolver:
                 settings = tuple(reader.settings(block, method, location))
                 found.append(ChosenMethod(block.title, method, settings, location))
         return found
-
-    def _baseline(self, methods: list[ChosenMethod], labels: list[str]) -> None:
-        """The report's baseline must single out one row of each label it concerns."""
-        baseline, location = self.experiment.report.baseline, ("report", "baseline")
-        if baseline is None:
-            return
-        if baseline.label and not self.source.known(
-            "method label", baseline.label, labels, (*location, "label")
-        ):
-            return
-        named = [m for m in methods if baseline.label in ("", m.label)]
-        fields = dict.fromkeys(name for m in named for name in m.method.Setting.model_fields)
-        for name in baseline.setting:
-            self.source.known("setting", name, fields, (*location, "setting", name))
-        for chosen in named:
-            rows = [plain for _, plain in chosen.settings]
-            if not any(baseline.concerns(chosen.label, plain) for plain in rows):
-                continue
-            fitting = sum(baseline.fits(chosen.label, plain) for plain in rows)
-            if fitting != 1:
-                self.source.problem(
-                    location,
-                    f"'{chosen.label}' has {fitting} of {len(rows)} settings that fit; a baseline "
-                    "is one: say which by values under 'setting'.",
-                )
 
     def _fit(
         self,

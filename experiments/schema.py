@@ -17,6 +17,19 @@ def _no_switch(value: Any) -> Any:
 Whole = Annotated[int, BeforeValidator(_no_switch)]
 
 
+def _as_printed(value: Any) -> Any:
+    """A number as text, in the digits that were given."""
+    try:
+        float("no" if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        raise ValueError("should be a number") from None
+    return str(value)
+
+
+PublishedNumber = Annotated[str, BeforeValidator(_as_printed)]
+FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
+
+
 class Strict(BaseModel):
     """Frozen, and an unknown key is an error."""
 
@@ -59,11 +72,11 @@ class MethodBlock(Strict):
         return self.label or self.name
 
 
-class BaselineBlock(Strict):
-    """What rows are compared with: one row, or the one of the same label that has a setting."""
+class RowBlock(Strict):
+    """Rows of a table: by label, by values of their settings, or both."""
 
-    label: str = Field("", description="label of the row; default: each label its own")
-    setting: dict[str, Any] = Field({}, description="values that single out one row of a label")
+    label: str = Field("", description="label of the rows; default: any")
+    setting: dict[str, Any] = Field({}, description="values that single out rows of a label")
 
     @model_validator(mode="before")
     @classmethod
@@ -71,26 +84,58 @@ class BaselineBlock(Strict):
         return {"label": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _something(self) -> BaselineBlock:
+    def _something(self) -> RowBlock:
         if not self.label and not self.setting:
             raise ValueError("give a 'label', a 'setting' or both")
         return self
 
     def concerns(self, label: str, setting: Mapping[str, Any]) -> bool:
-        """Whether a row may be a baseline at all: named, or with one of the fields asked for."""
+        """Whether a row may be meant at all: named, or with one of the fields asked for."""
         return label == self.label if self.label else bool(self.setting.keys() & setting.keys())
 
     def fits(self, label: str, setting: Mapping[str, Any]) -> bool:
-        """Whether a row is a baseline; fields that its method lacks do not count."""
+        """Whether a row is meant; fields that its method lacks do not count."""
         return self.concerns(label, setting) and all(
             setting[name] == value for name, value in self.setting.items() if name in setting
         )
 
 
+class PublishedBlock(Strict):
+    """Numbers of somebody's publication: a column of their own, never ranked with ours."""
+
+    title: str = Field(min_length=1, description="what was measured, as they call it")
+    source: str = Field(min_length=1, description="authors, year and table")
+    unit: str = ""
+    values: dict[str, PublishedNumber] = Field(
+        description="per label, as printed; in quotes where a last zero counts"
+    )
+
+
+class TableBlock(Strict):
+    """A table of the paper: what its rows and columns are and what is said under it."""
+
+    name: str = Field(pattern=FILE_NAME, description="its files' name, and its LaTeX label")
+    title: str = ""
+    caption: str = Field("", description="put before what the project says of the numbers")
+    dataset: str = Field("", description="default: the one with the most rows")
+    edits: list[str] = Field([], description="kinds of edits; default: all")
+    rows: list[RowBlock] = Field([], description="in this order; default: all")
+    recipes: list[str] = Field([], description="metrics and cost figures; default: all metrics")
+    columns: str = Field(
+        "", description="what each recipe is spread over: edit, backbone or a setting"
+    )
+    group: str = Field(
+        "", description="what parts the rows into blocks: method, edit, backbone or a setting"
+    )
+    baseline: RowBlock | None = Field(None, description="show differences to it, not means")
+    published: list[PublishedBlock] = []
+
+
 class ReportBlock(Strict):
     """What the report shows beyond the leaderboards."""
 
-    baseline: BaselineBlock | None = Field(None, description="what differences are taken to")
+    baseline: RowBlock | None = Field(None, description="what differences are taken to")
+    tables: list[TableBlock] = []
 
 
 class Experiment(Strict):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from experiments.cost_names import COSTS
 from reports.estimates import quartiles
-from reports.results import COSTS, Results
+from reports.results import Results
 from reports.tables import Column, Line, Table, file_name, make_entry
 
 _TITLES = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.schema import BaselineBlock, ReportBlock
+from experiments.schema import ReportBlock, RowBlock
 from metrics.statistics import holm
 from reports.cards import Catalogue
 from reports.estimates import MIN_CLIPS, Estimate, difference, paired_p
@@ -32,7 +32,7 @@ def difference_tables(results: Results, catalogue: Catalogue) -> list[Table]:
     return [table for table in tables if table.lines]
 
 
-def _partners(results: Results, baseline: BaselineBlock, catalogue: Catalogue) -> dict[str, Row]:
+def _partners(results: Results, baseline: RowBlock, catalogue: Catalogue) -> dict[str, Row]:
     """Row key: the row it is compared with; on the same backbone, and never itself."""
     settings = {row.key: _setting(results, row, catalogue) for row in results.rows}
     found = {}
@@ -64,7 +64,7 @@ def _table(
     catalogue: Catalogue,
     dataset: str,
     name: str,
-    baseline: BaselineBlock,
+    baseline: RowBlock,
     partners: dict[str, Row],
 ) -> Table:
     scope = results.table[results.table["dataset"] == dataset]
@@ -109,7 +109,7 @@ def _table(
     return Table(name, title, caption, columns, tuple(lines), (dataset, ""))
 
 
-def _name(baseline: BaselineBlock) -> str:
+def _name(baseline: RowBlock) -> str:
     values = ", ".join(f"{name} = {show_value(v)}" for name, v in baseline.setting.items())
     if not baseline.label:
         return f"the row of the same label with {values}"

@@ -13,21 +13,9 @@ import pandas as pd
 import yaml
 
 from data.errors import UserError, nearest
+from experiments.cost_names import COSTS
 from experiments.store import Store
 
-COSTS = (
-    "seconds_load",
-    "seconds_warmup",
-    "seconds_invert",
-    "seconds_edit",
-    "seconds_decode",
-    "seconds_per_frame",
-    "inversion_evaluations",
-    "network_evaluations",
-    "peak_memory_mb",
-    "peak_reserved_mb",
-    "energy_j",
-)
 MEASURED = (*(name for name in COSTS if "evaluations" not in name), "hardware_id")  # vary by run
 REQUEST = ["dataset", "clip", "edit", "seed"]  # what two methods are compared on
 
