@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -32,13 +34,33 @@ class Sample:
 class Metric(ABC):
     """A recipe: ``<name>@<extractor>``. Two recipes never share a column."""
 
-    recipe: ClassVar[str]  # e.g. "clip_text@world-tiny"
+    recipe: str  # e.g. "clip_text@world-tiny"
     version: ClassVar[str] = "1"
     unit: ClassVar[str] = ""
     higher_is_better: ClassVar[bool | None]  # None: a description, never ranked
     range: ClassVar[tuple[float, float]]
     citation: ClassVar[str]
 
+    @classmethod
+    def recipes(cls) -> dict[str, Callable[[], Metric]]:
+        """Every recipe of this class, and what makes it."""
+        return {cls.recipe: cls}
+
     @abstractmethod
     def compute(self, sample: Sample) -> Score:
         """Score one sample; undefined is ``Score(None, reason=…)``, never a made-up number."""
+
+
+class Family(Metric):
+    """One computation by several extractors, each a recipe of its own."""
+
+    name: ClassVar[str]
+    extractors: ClassVar[tuple[str, ...]]
+
+    def __init__(self, extractor: str) -> None:
+        self.extractor = extractor
+        self.recipe = f"{self.name}@{extractor}"
+
+    @classmethod
+    def recipes(cls) -> dict[str, Callable[[], Metric]]:
+        return {f"{cls.name}@{extractor}": partial(cls, extractor) for extractor in cls.extractors}

@@ -16,8 +16,6 @@ WORLD_CLIP = Path(__file__).resolve().parents[1] / "models" / "world-clip"
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 SMALLEST = 32  # pixels; smaller frames vanish in the strides of the embedded CLIP
 
-EQUAL_CAPTIONS = "to the extractor, source and target caption are equal"
-
 
 class MissingExtractor(UserError):
     """An extractor's weights are not on this machine; scores that need it stay undefined."""

@@ -8,18 +8,20 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable
 from functools import cache
 
 import metrics
 from data.errors import unknown
 from metrics.base import Metric
 
-_HELPERS = {"extractors", "registry", "statistics", "world_clip"}  # slow to import, no recipes
+_HELPERS = {"extractors", "nets", "registry", "statistics", "world_clip"}  # no recipes in them
 
 
 @cache
-def _classes() -> dict[str, type[Metric]]:
-    found: dict[str, type[Metric]] = {}
+def _makers() -> dict[str, Callable[[], Metric]]:
+    found: dict[str, Callable[[], Metric]] = {}
+    modules: dict[str, str] = {}
     for info in pkgutil.iter_modules(metrics.__path__):
         if info.name in _HELPERS:
             continue
@@ -29,22 +31,23 @@ def _classes() -> dict[str, type[Metric]]:
                 continue
             if inspect.isabstract(value) or value.__module__ != module.__name__:
                 continue
-            if value.recipe in found:
-                raise ImportError(
-                    f"recipe '{value.recipe}' is defined twice: in {found[value.recipe].__module__}"
-                    f" and {module.__name__}"
-                )
-            found[value.recipe] = value
+            for recipe, make in value.recipes().items():
+                if recipe in found:
+                    raise ImportError(
+                        f"recipe '{recipe}' is defined twice: in {modules[recipe]}"
+                        f" and {module.__name__}"
+                    )
+                found[recipe], modules[recipe] = make, module.__name__
     return found
 
 
 def recipe_names() -> list[str]:
     """All recipes, sorted."""
-    return sorted(_classes())
+    return sorted(_makers())
 
 
 def get_metric(recipe: str) -> Metric:
     """The metric of a recipe; UserError with the nearest name if there is none."""
-    if recipe not in _classes():
+    if recipe not in _makers():
         raise unknown("metric", recipe, recipe_names())
-    return _classes()[recipe]()
+    return _makers()[recipe]()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
 from metrics.extractors import SMALLEST
+from metrics.memo import Memo
 
 # Its training captions name no motion (a single frame shows none), so neither do its prompts.
 _MOTION = re.compile(r"\bmoving (left|right|up|down)\b ?")
@@ -43,12 +43,12 @@ class WorldClip:
             self._model = CLIP(**config)
         self._model.load_state_dict(load_file(folder / "model.safetensors"))
         self._model.eval().requires_grad_(False)
-        # Several metrics embed the same frames: keep the last few.
-        self._embed = lru_cache(maxsize=64)(self._embed_bytes)
+        self._embeddings: Memo[torch.Tensor] = Memo()  # several metrics embed the same frames
+        self._features: Memo[list[torch.Tensor]] = Memo()
 
     def _pixels(self, frames: np.ndarray) -> torch.Tensor:
         """(N, H, W, 3) uint8 or float in [0, 1] to normalised (N, 3, H, W)."""
-        pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+        pixels = torch.tensor(frames).permute(0, 3, 1, 2).contiguous()
         pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
         return (pixels - self._mean) / self._std
 
@@ -63,15 +63,15 @@ class WorldClip:
             pixels = pixels[..., top : top + self.size, left : left + self.size]
         return pixels
 
-    def _embed_bytes(self, data: bytes, kind: str, shape: tuple[int, ...]) -> torch.Tensor:
-        pixels = self._fit(self._pixels(np.frombuffer(bytearray(data), kind).reshape(shape)))
+    def _embed(self, frames: np.ndarray) -> torch.Tensor:
+        pixels = self._fit(self._pixels(frames))
         parts = [self._model.encode_image(part) for part in pixels.split(_BATCH)]
         return F.normalize(torch.cat(parts), dim=-1)
 
     @torch.no_grad()
     def encode_image(self, frames: np.ndarray) -> torch.Tensor:
         """(N, D) unit embeddings of (N, H, W, 3) frames, uint8 or float in [0, 1]."""
-        return self._embed(np.ascontiguousarray(frames).tobytes(), frames.dtype.str, frames.shape)
+        return self._embeddings.get(frames, lambda: self._embed(frames))
 
     @torch.no_grad()
     def encode_text(self, prompts: list[str]) -> torch.Tensor:
@@ -90,14 +90,25 @@ class WorldClip:
         return without_motion(prompt) == without_motion(other)
 
     @torch.no_grad()
-    def feature_maps(self, frames: np.ndarray) -> list[torch.Tensor]:
+    def unit_features(self, frames: np.ndarray) -> list[torch.Tensor]:
         """(N, C, h, w) activations after the stem and each of the four stages of the image tower.
 
-        At the frames' own resolution; ValueError below 32 pixels.
+        At the frames' own resolution, of unit length over C; ValueError below 32 pixels.
         """
         if min(frames.shape[1:3]) < SMALLEST:
             raise ValueError(f"frames of at least {SMALLEST} pixels are needed")
         output = self._model.visual.forward_intermediates(
             self._pixels(frames), intermediates_only=True
         )
-        return output["image_intermediates"]
+        return [F.normalize(part, dim=1, eps=1e-10) for part in output["image_intermediates"]]
+
+    def reference_features(self, frames: np.ndarray) -> list[torch.Tensor]:
+        """The same, remembered for the last few frames."""
+        return self._features.get(frames, lambda: self.unit_features(frames))
+
+    def distances(
+        self, features: list[torch.Tensor], reference: list[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """(N, h, w) squared differences at each depth, each a fifth of the distance."""
+        pairs = list(zip(features, reference, strict=True))
+        return [(a - b).pow(2).sum(dim=1) / len(pairs) for a, b in pairs]

@@ -16,12 +16,12 @@ from data.clip import Clip, Edit
 from data.datasets import load_dataset
 from metrics.base import Sample, Score
 from metrics.extractors import MissingExtractor, world_clip, world_clip_digest
-from metrics.perceptual import perceptual_distance
+from metrics.feature_distance import feature_distance
 from metrics.registry import get_metric
 from metrics.world_clip import WorldClip, without_motion
 from tests.miniature_clip import save_miniature_clip
 
-USERS = ("clip_text", "clip_direction", "frame_consistency", "perceptual")
+USERS = ("clip_metric", "perceptual")
 
 
 def noise(seed: int, shape: tuple[int, ...] = (3, 64, 64, 3)) -> np.ndarray:
@@ -153,11 +153,27 @@ def test_the_direction_is_taken_between_normalised_features(clip, miniature):
     )
 
 
-@pytest.mark.parametrize("recipe", ["clip_direction", "clip_gain"])
+def test_frame_accuracy_is_the_share_of_frames_nearer_to_the_target(clip, miniature):
+    edit, frames = clip.edits["colour"], noise(4, (9, 64, 64, 3))
+    e = miniature.encode_image(frames)
+    target, source = miniature.encode_text([edit.prompt, clip.prompt])
+    p = torch.softmax(torch.stack([e @ target, e @ source], dim=1), dim=1)
+    found = score("frame_accuracy", clip, frames, edit)
+    assert found.value == pytest.approx(float((p[:, 0] >= p[:, 1]).double().mean()))
+    swapped = score("frame_accuracy", replace(clip, prompt=edit.prompt), frames,
+                    replace(edit, prompt=clip.prompt))  # fmt: skip
+    assert found.value + swapped.value == pytest.approx(1)
+
+
+@pytest.mark.parametrize("recipe", ["clip_direction", "clip_gain", "frame_accuracy"])
 def test_equal_captions_and_no_edit_leave_it_undefined(clip, recipe):
     same = replace(clip.edits["colour"], prompt="a red box moving left ")
     assert "caption are equal" in score(recipe, clip, noise(4), same).reason
     assert score(recipe, clip, noise(4)).reason == "no edit is asked"
+
+
+@pytest.mark.parametrize("recipe", ["clip_direction", "clip_gain"])
+def test_every_frame_needs_its_source_frame(clip, recipe):
     shorter = score(recipe, clip, noise(4)[:2], clip.edits["colour"])
     assert "differ in number" in shorter.reason
 
@@ -208,7 +224,7 @@ def test_shuffling_lowers_the_consistency_of_neighbours_but_not_of_pairs(clip):
 
 
 @torch.no_grad()
-def test_the_perceptual_distance_is_the_unit_feature_difference_by_loops(folder):
+def test_the_perceptual_distance_is_the_unit_feature_difference_by_loops(folder, miniature):
     visual = reference(folder).visual
     total = []
     x, y = normalised(noise(0)[:1]), normalised(noise(1)[:1])
@@ -217,13 +233,14 @@ def test_the_perceptual_distance_is_the_unit_feature_difference_by_loops(folder)
         a, b = (f[0].flatten(1).T.double().numpy() for f in (x, y))  # positions by channels
         unit = [v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-10) for v in (a, b)]
         total.append(((unit[0] - unit[1]) ** 2).sum(axis=1).mean())
-    assert perceptual_distance(noise(0)[:1], noise(1)[:1])[0] == pytest.approx(np.mean(total), 1e-4)
+    found = feature_distance(miniature, noise(0)[:1], noise(1)[:1])[0]
+    assert found == pytest.approx(np.mean(total), 1e-4)
 
 
-def test_equal_frames_have_no_distance_and_the_order_does_not_matter(clip):
+def test_equal_frames_have_no_distance_and_the_order_does_not_matter(clip, miniature):
     assert score("perceptual", clip, clip.frames).value == 0
-    assert perceptual_distance(noise(0), noise(1)) == pytest.approx(
-        perceptual_distance(noise(1), noise(0))
+    assert feature_distance(miniature, noise(0), noise(1)) == pytest.approx(
+        feature_distance(miniature, noise(1), noise(0))
     )
     edit = clip.edits["colour"]
     assert score("oracle_perceptual", clip, edit.oracle, edit).value == 0
@@ -269,3 +286,5 @@ def test_with_trained_weights_the_oracle_gains_and_the_direction_fits(edit):
     assert score("clip_gain", clip, asked.oracle, asked).value > 4
     assert score("clip_direction", clip, asked.oracle, asked).value > 0.5
     assert score("frame_consistency", clip, asked.oracle).value > 0.9
+    assert score("frame_accuracy", clip, asked.oracle, asked).value == 1
+    assert score("frame_accuracy", clip, clip.frames, asked).value == 0

@@ -7,14 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 from torchmetrics.functional.image import peak_signal_noise_ratio as torchmetrics_psnr
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from data.clip import Clip, Edit
 from metrics.base import Sample
 from metrics.flicker import flicker
-from metrics.pixels import PSNR_CAP, psnr, untouched
+from metrics.pixels import PSNR_CAP, mse, psnr, untouched
 from metrics.registry import get_metric
+from metrics.ssim import ssim
 
 
 def noise(seed: int, shape: tuple[int, ...] = (3, 17, 23, 3)) -> np.ndarray:
@@ -44,6 +46,42 @@ def test_masked_psnr_is_that_of_the_chosen_pixels_alone():
         assert ours == pytest.approx(peak_signal_noise_ratio(x[chosen], y[chosen]))
 
 
+def test_mse_is_that_of_scikit_image_in_all_and_of_the_chosen_pixels():
+    a, b, where = noise(0), noise(1), noise(2, (3, 17, 23)) > 99
+    for all_of, part, x, y, chosen in zip(mse(a, b), mse(a, b, where), a, b, where, strict=True):
+        assert all_of == pytest.approx(mean_squared_error(x / 255, y / 255))
+        assert part == pytest.approx(mean_squared_error(x[chosen] / 255, y[chosen] / 255))
+
+
+def test_ssim_is_that_of_torchmetrics_at_odd_sizes():
+    a = noise(0)
+    b = np.clip(a.astype(int) + noise(1) // 4, 0, 255).astype(np.uint8)
+    for ours, x, y in zip(ssim(a, b), a, b, strict=True):
+        given = (torch.from_numpy(v / 255).permute(2, 0, 1)[None] for v in (x, y))
+        _, windows = structural_similarity_index_measure(
+            *given, data_range=1.0, return_full_image=True
+        )
+        inner = windows[..., 5:-5, 5:-5]  # the rest looks at pixels mirrored beyond the frame
+        assert ours == pytest.approx(float(inner.mean()), abs=1e-6)
+
+
+def test_masked_ssim_counts_only_windows_that_lie_wholly_in_the_region():
+    a, b = noise(0, (1, 31, 37, 3)), noise(1, (1, 31, 37, 3))
+    where = np.zeros((1, 31, 37), bool)
+    where[0, 4:20, 8:28] = True
+    elsewhere = np.where(where[..., None], b, noise(2, (1, 31, 37, 3)))
+    assert ssim(a, b, where) == pytest.approx(ssim(a, elsewhere, where))
+    cut = np.s_[:, 4:20, 8:28]  # the windows that fit are those of the region cut out
+    assert ssim(a, b, where) == pytest.approx(ssim(a[cut], b[cut]))
+    where[0, 4:20, 18:] = False  # 10 wide: no window fits
+    assert np.isnan(ssim(a, b, where)).all()
+
+
+def test_ssim_is_one_for_equal_frames_black_ones_too():
+    assert ssim(noise(0), noise(0)) == pytest.approx(1)
+    assert ssim(np.zeros((1, 12, 11, 3)), np.zeros((1, 12, 11, 3))) == pytest.approx(1)
+
+
 def test_identical_frames_have_the_capped_value():
     assert (psnr(noise(0), noise(0)) == PSNR_CAP).all()
 
@@ -63,6 +101,8 @@ def test_black_against_white_is_zero_decibels():
 def test_frames_may_be_uint8_or_float():
     a, b = noise(0), noise(1)
     assert psnr(a / 255, b / 255) == pytest.approx(psnr(a, b))
+    assert mse(a / 255, b / 255) == pytest.approx(mse(a, b))
+    assert ssim(a / 255, b / 255) == pytest.approx(ssim(a, b))
     assert flicker(a / 255) == pytest.approx(flicker(a))
 
 
@@ -88,6 +128,34 @@ def test_changes_inside_the_object_do_not_lower_the_outside_score(clip):
     assert get_metric("psnr@source").compute(sample).value < PSNR_CAP
 
 
+def test_inside_are_the_objects_before_and_after_and_nothing_else(clip):
+    moved = np.roll(clip.masks, 8, axis=3)
+    edit = replace(clip.edits["colour"], oracle_masks=moved)
+    outside = np.where((clip.masks | moved)[0, ..., None], clip.frames, noise(5))
+    inside = np.where(moved[0, ..., None], noise(5), clip.frames)
+    score = get_metric("mse_inside@source")
+    assert score.compute(Sample(outside, clip, edit)).value == 0
+    assert score.compute(Sample(inside, clip, edit)).value > 0
+    assert (
+        "no object masks" in score.compute(Sample(inside, replace(clip, masks=None), edit)).reason
+    )
+
+
+def test_without_an_object_in_view_nothing_is_inside(clip):
+    bare = replace(clip, masks=np.zeros_like(clip.masks))
+    score = get_metric("psnr_inside@source").compute(Sample(clip.frames, bare, None))
+    assert score.value is None and "large enough region" in score.reason
+
+
+@pytest.mark.parametrize(
+    ("recipe", "better"),
+    [("psnr_outside@source", True), ("mse_outside@source", False), ("oracle_ssim@rgb", True),
+     ("oracle_mse@rgb", False), ("ssim@source", None), ("mse_inside@source", None)],
+)  # fmt: skip
+def test_only_what_was_not_to_change_and_the_truth_rank_edits(recipe, better):
+    assert get_metric(recipe).higher_is_better is better
+
+
 @pytest.mark.parametrize("kind", ["ground", "style", "colour+ground", "shape+style"])
 def test_where_everything_is_to_change_nothing_is_outside(clip, kind):
     edit = replace(clip.edits["colour"], kind=kind)
@@ -107,7 +175,9 @@ def test_the_oracle_itself_reaches_the_cap_and_the_source_does_not(clip):
     assert metric.compute(Sample(clip.frames, clip, edit)).value < 20
 
 
-@pytest.mark.parametrize("recipe", ["oracle_psnr@rgb", "psnr@source", "psnr_outside@source"])
+@pytest.mark.parametrize(
+    "recipe", ["oracle_psnr@rgb", "psnr@source", "psnr_outside@source", "mse_inside@source"]
+)
 def test_frames_of_another_size_are_not_compared(clip, recipe):
     score = get_metric(recipe).compute(Sample(noise(3, (3, 8, 8, 3)), clip, clip.edits["colour"]))
     assert score.value is None and score.reason

@@ -1,0 +1,1 @@
+"""Networks with published weights, behind the metrics. Importing one loads no torch."""
