@@ -29,7 +29,7 @@ _WORDS = (
     (r"should be a valid boolean.*", "should be true or false"),
     (r"should be a valid list", "should be a list"),
     (r"(String|List|Dictionary) should have at least 1 .*", "should not be empty"),
-    (r"String should match pattern .*", "should be letters, digits and '-' only"),
+    (r"String should match pattern .*", "should be letters, digits, '-', '_' and '.' only"),
     (r"should be a valid dictionary.*", "should be a mapping of keys to values"),
 )
 

@@ -27,7 +27,7 @@ def _as_printed(value: Any) -> Any:
 
 
 PublishedNumber = Annotated[str, BeforeValidator(_as_printed)]
-FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
+FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class Strict(BaseModel):

@@ -64,6 +64,11 @@ class TableReader:
             self.source.known("axis", table.group, ("method", *across), (*location, "group"))
         if table.group and table.group == table.columns:
             self.source.problem((*location, "group"), "cannot be what the columns are spread over.")
+        costs = [name for name in table.recipes if name in COSTS]
+        if table.baseline and costs:
+            self.source.problem(
+                (*location, "recipes"), f"{costs[0]} is a cost: it has no paired difference."
+            )
         if table.baseline:
             self._baseline(table.baseline, (*location, "baseline"))
         labels = [chosen.label for chosen in self.methods]

@@ -128,13 +128,25 @@ def paired_difference(
     if not shared:
         raise ValueError("the two share no clip")
     gaps = np.array([system[clip] - baseline[clip] for clip in shared])
-    spread = float(gaps.std(ddof=1)) if len(gaps) > 1 else 0.0
     return Paired(
         bootstrap_interval(gaps, rng, confidence=confidence),
         sign_flip_p(gaps, rng) if len(gaps) > 1 else None,
-        float(((gaps > 0) + 0.5 * (gaps == 0)).mean()),
-        float(gaps.mean()) / spread if spread > 0 else None,
+        win_rate(gaps),
+        effect_size(gaps),
     )
+
+
+def win_rate(differences: Sequence[float]) -> float:
+    """Share of differences above 0, those of 0 counting half."""
+    values = np.asarray(differences, dtype=float)
+    return float(((values > 0) + 0.5 * (values == 0)).mean())
+
+
+def effect_size(differences: Sequence[float]) -> float | None:
+    """Mean over standard deviation of paired differences (Cohen's d_z); None without a spread."""
+    values = np.asarray(differences, dtype=float)
+    spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return float(values.mean()) / spread if spread > 0 else None
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

@@ -8,7 +8,14 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from metrics.statistics import LEAST_FOR_INTERVAL, bootstrap_interval, clip_means, sign_flip_p
+from metrics.statistics import (
+    LEAST_FOR_INTERVAL,
+    bootstrap_interval,
+    clip_means,
+    effect_size,
+    sign_flip_p,
+    win_rate,
+)
 from reports.results import REQUEST
 
 MIN_CLIPS = LEAST_FOR_INTERVAL
@@ -23,6 +30,16 @@ class Estimate:
     high: float | None
     n: int
     points: tuple[float, ...]  # one value per clip
+
+
+@dataclass(frozen=True)
+class Test:
+    """One row held against another on the requests that both have."""
+
+    p: float  # two-sided sign-flip test over clips; 1 where nothing can be said
+    effect: float | None  # mean over standard deviation of the clips' differences
+    wins: float  # share of clips on which the row's value is greater, ties counting half
+    n: int  # clips
 
 
 def by_clip(lines: pd.DataFrame, column: str) -> tuple[float, ...]:
@@ -51,15 +68,18 @@ def difference(a: pd.DataFrame, b: pd.DataFrame, column: str) -> Estimate | None
     return _of(values) if values else None
 
 
-def paired_p(a: pd.DataFrame, b: pd.DataFrame, column: str) -> float:
-    """Two-sided sign-flip p of a mean difference on shared requests, averaged by clip.
+def paired_test(a: pd.DataFrame, b: pd.DataFrame, column: str) -> Test | None:
+    """``a`` held against ``b`` on shared requests, averaged by clip; None where they share none.
 
-    1.0 where fewer than two clips are shared or all differences are 0: nothing can be said.
+    p is 1 where fewer than two clips are shared or all differences are 0.
     """
     values = _differences(a, b, column)
+    if not values:
+        return None
     if len(values) < 2 or not any(values) or not np.isfinite(values).all():
-        return 1.0
-    return sign_flip_p(values, np.random.default_rng(0))
+        return Test(1.0, None, win_rate(values), len(values))
+    p = sign_flip_p(values, np.random.default_rng(0))
+    return Test(p, effect_size(values), win_rate(values), len(values))
 
 
 def _differences(a: pd.DataFrame, b: pd.DataFrame, column: str) -> tuple[float, ...]:

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from reports.cards import Catalogue
-from reports.costs import cost_tables
-from reports.differences import difference_tables
 from reports.figures import all_figures
 from reports.gallery import build_gallery
 from reports.latex import to_latex
-from reports.leaderboards import all_tables
+from reports.leaderboards import (
+    cost_tables,
+    declared_tables,
+    difference_tables,
+    leaderboards,
+)
 from reports.page import render_page
 from reports.provenance import gather
 from reports.results import Results, load_results
@@ -36,13 +39,14 @@ def render(experiment: str, root: Path, catalogue: Catalogue | None = None) -> P
     )
     version = identify(root, results)
     folder = root / "reports" / experiment / version.name
-    tables, costs = all_tables(results, catalogue), cost_tables(results)
+    tables, costs = leaderboards(results, catalogue), cost_tables(results, catalogue)
+    declared = declared_tables(results, catalogue)
     differences = difference_tables(results, catalogue)
     figures = all_figures(results, tables[0])
     gallery, media = build_gallery(results, catalogue, tables[0])
     provenance = gather(results, catalogue, version)
     with appearing(folder) as scratch:
-        _write_tables(scratch / "tables", [*tables, *differences, *costs])
+        _write_tables(scratch / "tables", [*tables, *declared, *differences, *costs])
         (scratch / "figures").mkdir()
         for figure in figures:
             (scratch / "figures" / f"{figure.id}.svg").write_bytes(figure.svg)
@@ -57,6 +61,7 @@ def render(experiment: str, root: Path, catalogue: Catalogue | None = None) -> P
             results,
             catalogue,
             tables,
+            declared,
             differences,
             costs,
             figures,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,32 @@ class Row:
     def name(self) -> str:
         """Title and detail on one line."""
         return f"{self.title} ({self.detail})" if self.detail else self.title
+
+    def without(self, name: str) -> Row:
+        """The row with one of its settings, or its backbone, left open."""
+        parts = [(key, show_value(value)) for key, value in self.values if key != name]
+        if name != "backbone" and self.detail.endswith(f"backbone = {self.backbone}"):
+            parts.append(("backbone", self.backbone))
+        key, detail = _told(self.title, parts)
+        values = tuple(pair for pair in self.values if pair[0] != name)
+        return replace(self, key=key, detail=detail, values=values)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The requests behind one number: of one row, on one dataset, of some kinds of edit."""
+
+    row: str  # a Row's key
+    dataset: str
+    kinds: tuple[str, ...] = ()  # empty: all
+
+    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Its lines of a results table.
+
+        A row that ignores the edit may be asked once per clip only; it belongs to every kind.
+        """
+        found = table[(table["row"] == self.row) & (table["dataset"] == self.dataset)]
+        return found[found["edit_kind"].isin([*self.kinds, ""])] if self.kinds else found
 
 
 @dataclass(frozen=True)
@@ -159,18 +185,25 @@ def _rows(
             parts = [(name, show_value(value)) for name, value in values]
             if several_backbones and backbone:
                 parts.append(("backbone", backbone))
-            inner = ",".join(f"{name}={value}" for name, value in parts)
+            key, detail = _told(str(title), parts)
             rows[identity] = Row(
-                key=f"{title}[{inner}]" if inner else title,
+                key=key,
                 method=method,
                 title=str(title),
-                detail=", ".join(f"{name} = {value}" for name, value in parts),
+                detail=detail,
                 backbone=backbone,
                 values=values,
                 control=is_control(method),
             )
     keys = [rows[identity].key for identity in identities]
     return tuple(sorted(rows.values(), key=lambda row: not row.control)), keys
+
+
+def _told(title: str, parts: list[tuple[str, str]]) -> tuple[str, str]:
+    """A row's key and detail from what sets it apart."""
+    inner = ",".join(f"{name}={value}" for name, value in parts)
+    detail = ", ".join(f"{name} = {value}" for name, value in parts)
+    return f"{title}[{inner}]" if inner else title, detail
 
 
 def show_value(value: object) -> str:

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from reports.estimates import Estimate
-from reports.results import Row
+from reports.estimates import Estimate, Test
+from reports.results import Part, Row
+
+ABSENT = "–"
 
 
 @dataclass(frozen=True)
 class Column:
     """A column's heading and how its numbers are written."""
 
-    key: str  # the recipe or cost figure
+    key: str  # the recipe or cost figure, and in brackets the value of ``over``
     title: str
     extractor: str
     arrow: str
     unit: str
     decimals: int
     tooltip: str
+    over: str = ""  # the value of what recipes are spread over: a kind of edit, "pnp_f_t = 0.4"
+
+    @property
+    def recipe(self) -> str:
+        """The recipe or cost figure alone."""
+        return self.key.removesuffix(f" [{self.over}]")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One number of a table; ``rank`` is ``best``, ``second`` or empty."""
+    """One number of a table; ``rank`` holds the words ``best`` and ``second``, or neither."""
 
     estimate: Estimate | None
-    text: str  # "27.4", or a dash
+    text: str  # "27.4", "failed" where no cell succeeded, or a dash
     interval: str = ""  # "[26.1, 28.6]", and n where it is not the table's
     rank: str = ""
+    part: Part | None = None  # the requests that it is made of
+    test: Test | None = None  # against the column's best, or against the baseline
+    adjusted: float | None = None  # the test's p after Holm's correction over the table
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class Line:
     entries: tuple[Entry, ...]
     failed: int
     asked: int
+    block: str = ""  # heading of the block of lines it stands in
 
     @property
     def failures(self) -> str:
@@ -60,6 +73,16 @@ class Table:
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     scope: tuple[str, str] = ("", "")
+
+    def blocks(self) -> list[tuple[str, list[Line]]]:
+        """Headings and their lines: references apart from the rows that are ranked."""
+        parts = itertools.groupby(self.lines, key=lambda line: (line.block, line.row.control))
+        return [(heading, list(lines)) for (heading, _), lines in parts]
+
+    def spans(self) -> list[tuple[Column, int]]:
+        """The first column of every recipe and how many it is spread over."""
+        groups = itertools.groupby(self.columns, key=lambda column: column.recipe)
+        return [((found := list(group))[0], len(found)) for _, group in groups]
 
 
 def spell(name: str) -> str:
@@ -86,7 +109,7 @@ def decimals_of(estimates: Sequence[Estimate | None]) -> int:
 def make_entry(value: Estimate | None, column: Column, rank: str = "", clips: int = 0) -> Entry:
     """An entry as it is written; ``clips`` is the table's n, named where the entry's differs."""
     if value is None:
-        return Entry(None, "–")
+        return Entry(None, ABSENT)
     text = write(value.mean, column.decimals)
     parts = []
     if value.low is not None and value.low != value.high:

@@ -13,9 +13,8 @@ import yaml
 
 from metrics.statistics import holm, paired_difference
 from reports.cards import Field, MethodCard
-from reports.differences import difference_tables
 from reports.estimates import by_clip
-from reports.leaderboards import leaderboard
+from reports.leaderboards import difference_tables, leaderboard
 from reports.results import Results, load_results
 from reports.sweeps import _lines, _traded, sweep_figures
 from reports.tables import Table
@@ -76,7 +75,7 @@ OWN = {"setting": {"pnp_f_t": 0.8, "pnp_attn_t": 0.5}}
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Table]:
     results = sweep(tmp_path_factory.mktemp("sweep"), OWN)
-    return results, leaderboard(results, CATALOGUE, "world", name="leaderboard")
+    return results, leaderboard(results, CATALOGUE, "world")
 
 
 def only(table: Table, *recipes: str) -> Table:

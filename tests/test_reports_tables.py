@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.costs import cost_tables
-from reports.estimates import by_clip, estimate, paired_p
+from reports.estimates import by_clip, estimate, paired_test
 from reports.latex import escape, to_latex
-from reports.leaderboards import all_tables, leaderboard
+from reports.leaderboards import cost_tables, leaderboard, leaderboards
 from reports.results import Results, Row, load_results
 from reports.tables import Column, Entry, Line, Table, file_name, spell, write
 from reports.text_tables import to_csv, to_markdown
@@ -41,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 @pytest.fixture(scope="module")
 def tables(made: Results) -> dict[str, Table]:
-    return {table.id: table for table in all_tables(made, FixtureCatalogue())}
+    return {table.id: table for table in leaderboards(made, FixtureCatalogue())}
 
 
 def numbers(values: dict[tuple[str, str, int], float]) -> pd.DataFrame:
@@ -73,13 +72,13 @@ def test_sign_flip_p_equals_the_count_of_all_sign_patterns() -> None:
     flips = np.array(list(itertools.product([1, -1], repeat=9)))
     means = np.abs((flips * differences).mean(axis=1))
     expected = (means >= abs(differences.mean()) - 1e-12).mean()
-    assert paired_p(a, b, "m@x") == pytest.approx(expected, abs=1e-9)
+    assert paired_test(a, b, "m@x").p == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_pair_compares_only_what_both_have() -> None:
     a = numbers({("a", "e", 0): 1.0, ("b", "e", 0): 2.0, ("c", "e", 0): 99.0})
     b = numbers({("a", "e", 0): 1.0, ("b", "e", 0): 2.0})
-    assert paired_p(a, b, "m@x") == 1.0
+    assert paired_test(a, b, "m@x").p == 1.0
 
 
 def test_rows_name_what_sets_them_apart(made: Results) -> None:
@@ -134,7 +133,7 @@ def test_bold_takes_a_significant_lead_and_references_have_no_rank(tmp_path: Pat
     for clips in (5, 12):
         fabricate(tmp_path / str(clips), clips=clips, seeds=1, frames=2, pictures=False)
         results = load(tmp_path / str(clips))
-        table = leaderboard(results, FixtureCatalogue(), "world", name="leaderboard")
+        table = leaderboard(results, FixtureCatalogue(), "world")
         at = [column.key for column in table.columns].index("psnr_oracle@rgb")
         ranks[clips] = {line.row.key: line.entries[at].rank for line in table.lines}
         assert ("out of reach" in table.caption) == (clips == 5)
@@ -152,7 +151,7 @@ def test_a_description_is_never_ranked(tables: dict[str, Table]) -> None:
 
 
 def test_equal_results_give_equal_bytes(made: Results, tables: dict[str, Table]) -> None:
-    again = {table.id: table for table in all_tables(load(made.root), FixtureCatalogue())}
+    again = {table.id: table for table in leaderboards(load(made.root), FixtureCatalogue())}
     for name, table in tables.items():
         for printer in PRINTERS:
             assert printer(table) == printer(again[name])
@@ -216,7 +215,7 @@ def test_csv_gives_mean_low_high_and_n(tables: dict[str, Table]) -> None:
 
 
 def test_a_shared_cell_costs_once(made: Results) -> None:
-    world, footage = cost_tables(made)
+    world, footage = cost_tables(made, FixtureCatalogue())
     assert (world.id, footage.id) == ("cost", "cost-footage")
     at = [column.key for column in world.columns].index("network_evaluations")
     counted = {line.row.key: line.entries[at].estimate.n for line in world.lines}

@@ -1,0 +1,163 @@
+"""Build a table from its declaration: estimates, tests, ranks, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from experiments.cost_names import COSTS
+from experiments.schema import TableBlock
+from reports import captions
+from reports.cards import Catalogue
+from reports.columns import cost_column, metric_column, published_column
+from reports.differences import difference_entry, partners_of
+from reports.estimates import Estimate, difference, estimate, quartiles
+from reports.layout import Slot, choose_rows, lay_out
+from reports.ranks import against_baseline, against_best, corrected
+from reports.results import Part, Results
+from reports.tables import ABSENT, Column, Entry, Line, Table, make_entry
+
+
+def build(results: Results, catalogue: Catalogue, block: TableBlock) -> Table:
+    """The table that a declaration asks of some results.
+
+    Raises UserError where it names a row that the results do not have.
+    """
+    rows = choose_rows(results, catalogue, block.rows)
+    partners = partners_of(results, catalogue, block.baseline) if block.baseline else {}
+    if block.baseline:
+        rows = [row for row in rows if row.key in partners]
+    slots, values = lay_out(results, catalogue, block, rows)
+    scope = _scope(results, slots)
+    recipes, undefined = _recipes(results, catalogue, block, scope[scope["status"] == "ok"])
+    cells = [(recipe, at) for recipe in recipes for at in range(len(values))]
+    places = [(i, j) for i in range(len(slots)) for j in range(len(cells))]
+    parts = {(i, j): slots[i].parts[cells[j][1]] for i, j in places}
+    numbers = {(i, j): _number(results.ok, parts[i, j], cells[j][0], partners) for i, j in places}
+    columns = [
+        _column(catalogue, recipe, values[at], [numbers[i, j] for i in range(len(slots))])
+        for j, (recipe, at) in enumerate(cells)
+    ]
+    if block.baseline:
+        tests, ranks = against_baseline(results.ok, parts, columns, partners), {}
+    else:
+        tests, ranks = against_best(results.ok, slots, parts, numbers, columns)
+    adjusted = corrected(tests)
+    clips = scope["clip"].nunique()
+    lines = []
+    for i, slot in enumerate(slots):
+        asked = _scope(results, [slot])
+        entries = []
+        for j, column in enumerate(columns):
+            counted = 0 if column.recipe in COSTS else clips
+            entry = make_entry(numbers[i, j], column, ranks.get((i, j), ""), counted)
+            told = {
+                "part": parts[i, j],
+                "test": tests.get((i, j)),
+                "adjusted": adjusted.get((i, j)),
+            }
+            entry = replace(_as_failed(entry, parts[i, j], asked), **told)
+            entries.append(difference_entry(entry, column) if block.baseline else entry)
+        entries += [_published(published.values, slot) for published in block.published]
+        failed = int((asked["status"] != "ok").sum())
+        lines.append(Line(slot.row, tuple(entries), failed, len(asked), slot.block))
+    columns += [published_column(published) for published in block.published]
+    dataset = block.dataset or results.primary
+    return Table(
+        id=block.name,
+        title=block.title or f"{results.title}: {_about(block, dataset)}",
+        caption=_caption(results, block, scope, slots, (recipes, undefined), len(tests)),
+        columns=tuple(columns),
+        lines=tuple(lines),
+        scope=(dataset, block.edits[0] if len(block.edits) == 1 else ""),
+    )
+
+
+def _about(block: TableBlock, dataset: str) -> str:
+    return f"{dataset}, edits of {', '.join(block.edits)}" if block.edits else dataset
+
+
+def _scope(results: Results, slots: Sequence[Slot]) -> pd.DataFrame:
+    """Every request behind some lines, once."""
+    parts = dict.fromkeys(part for slot in slots for part in slot.parts if part)
+    index = {at for part in parts for at in part.of(results.table).index}
+    return results.table.loc[sorted(index)]
+
+
+def _recipes(
+    results: Results, catalogue: Catalogue, block: TableBlock, ok: pd.DataFrame
+) -> tuple[list[str], list[str]]:
+    """The recipes with a column, and those without a single value.
+
+    One that is declared keeps its column; differences are of what has a direction.
+    """
+    known = [recipe for recipe in results.recipes if ok[recipe].notna().any()]
+    undefined = [r for r in block.recipes or results.recipes if r not in (*known, *COSTS)]
+    if block.recipes:
+        return list(block.recipes), undefined
+    if block.baseline:
+        known = [r for r in known if catalogue.metric(r).higher_is_better is not None]
+    return known, undefined
+
+
+def _number(
+    ok: pd.DataFrame, part: Part | None, recipe: str, partners: Mapping[str, str]
+) -> Estimate | None:
+    """The estimate behind an entry: a mean, a difference, or a cost's median."""
+    if part is None or recipe not in ok:
+        return None
+    lines = part.of(ok)
+    if recipe in COSTS:  # a cell that several requests share was measured once
+        return quartiles(lines.drop_duplicates("cell")[recipe])
+    if partners:
+        return difference(lines, replace(part, row=partners[part.row]).of(ok), recipe)
+    return estimate(lines, recipe)
+
+
+def _column(
+    catalogue: Catalogue, recipe: str, over: str, numbers: Sequence[Estimate | None]
+) -> Column:
+    if recipe in COSTS:
+        return cost_column(recipe, numbers, over)
+    return metric_column(catalogue.metric(recipe), numbers, over)
+
+
+def _as_failed(entry: Entry, part: Part | None, asked: pd.DataFrame) -> Entry:
+    """An entry whose cells were asked for and all failed says so."""
+    if part is None or entry.estimate is not None:
+        return entry
+    status = part.of(asked)["status"]
+    return replace(entry, text="failed") if len(status) and (status != "ok").all() else entry
+
+
+def _published(values: Mapping[str, str], slot: Slot) -> Entry:
+    """A published number as it was printed."""
+    return Entry(None, values.get(slot.row.title, ABSENT).replace("-", "−"))
+
+
+def _caption(
+    results: Results,
+    block: TableBlock,
+    scope: pd.DataFrame,
+    slots: Sequence[Slot],
+    recipes: tuple[Sequence[str], Sequence[str]],
+    tests: int,
+) -> str:
+    """The declaration's caption, then how many clips there are and what the numbers mean."""
+    shown, undefined = recipes
+    clips = scope["clip"].nunique()
+    about = f"on {_about(block, block.dataset or results.primary)}: {captions.sizes(scope)}."
+    parts = [f"{block.caption} O{about[1:]}" if block.caption else f"{results.title} {about}"]
+    if block.baseline:
+        parts.append(captions.of_differences(clips, block.baseline, tests))
+    elif set(shown) - set(COSTS):
+        references = any(slot.row.control for slot in slots)
+        parts.append(captions.of_means(clips, references, tests))
+    if set(shown) & set(COSTS):
+        parts.append(captions.of_costs(scope))
+    if block.published:
+        parts.append(captions.of_published(block.published))
+    parts.append(captions.of_undefined(results, scope[scope["status"] == "ok"], undefined))
+    return " ".join(part for part in parts if part)
