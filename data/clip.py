@@ -23,6 +23,17 @@ class Flow:
 
 
 @dataclass(frozen=True)
+class Region:
+    """A phrase of the target prompt and the boxes that its object is to stand in.
+
+    Boxes are x0, y0, x1, y1 as shares of width and height, from 0 to 1.
+    """
+
+    phrase: str
+    boxes: tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True)
 class Edit:
     """A change asked of a clip; ``oracle`` is the true answer where it is known."""
 
@@ -32,6 +43,7 @@ class Edit:
     words: tuple[tuple[str, str], ...] = ()  # (source word, target word) pairs that change
     oracle: np.ndarray | None = None  # (N, H, W, 3) uint8
     oracle_masks: np.ndarray | None = None  # (K, N, H, W) bool: the objects in the oracle
+    layout: tuple[Region, ...] = ()  # where objects are to stand
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class Requirements:
     backbone: bool = True  # runs a network at all (controls do not)
     inversion: bool = False
     oracle: bool = False
+    layout: bool = False  # boxes for phrases of the prompt
     edit: bool = True  # False: the same frames whatever the edit (source, reconstruct)
     prediction: tuple[str, ...] = ("epsilon", "v_prediction")
 

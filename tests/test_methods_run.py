@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.clip import Clip, Edit
+from data.clip import Clip, Edit, Region
 from data.errors import UserError
 from methods.backbones.stable_diffusion import StableDiffusion
 from methods.base import Context, InversionSpec, Method, run_cell
@@ -26,13 +26,29 @@ SMALL = {
     "pnp": {**STEPS, "pnp_f_t": 0.75},
     "tokenflow": {**STEPS, "pnp_f_t": 0.75, "batch_size": 2},
     "text2video-zero": STEPS,
+    "text-to-image": {"n_timesteps": 4},
+    "layout-guidance": {
+        "n_timesteps": 4,
+        "loss_threshold": 0,  # guidance never ends early: its passes can be counted
+        "max_iter": 2,
+        "max_index_step": 2,
+        "layers": "mid+up2",
+    },
+    "attend-and-excite": {
+        "n_timesteps": 4,
+        "max_iter_to_alter": 2,
+        "thresholds": (),
+        "attention_res": 8,
+    },
 }
 
 
 def make_clip(n_frames: int = 3) -> Clip:
     each = [np.random.default_rng([3, k]) for k in range(n_frames)]
     frames = np.stack([rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for rng in each])
-    edit = Edit("colour", "colour", "a blue disc on grass", oracle=255 - frames)
+    layout = (Region("blue disc", ((0.1, 0.2, 0.6, 0.9),)),)
+    prompt = "a blue disc on grass"
+    edit = Edit("colour", "colour", prompt, oracle=255 - frames, layout=layout)
     return Clip("c", "test", frames, "a red disc on grass", edits={"colour": edit})
 
 

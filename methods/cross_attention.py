@@ -1,0 +1,167 @@
+"""Read cross-attention maps, and follow a loss on them back to the latents.
+
+The pass stops at the last map it reads: what comes after has no part in the gradient. Only the
+sites that are read form their maps; all others use scaled-dot-product attention. The network's
+weights ask for no gradient, so nothing is kept for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from data.errors import UserError
+from methods.attention import control, split_heads
+from methods.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import UNet2DConditionModel
+    from diffusers.models.attention_processor import Attention
+    from torch import Tensor
+
+    from methods.backbones.stable_diffusion import StableDiffusion
+    from methods.solvers import Stand
+else:
+    torch = lazy_import("torch")
+
+Maps = Mapping[str, "Tensor"]  # by site, (B, heads, h, w, L): shares of each pixel's attention
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A cross-attention module: its block (``down0`` … ``mid`` … ``up3``) and halvings of size."""
+
+    name: str
+    block: str
+    level: int
+
+
+def cross_attention_sites(unet: UNet2DConditionModel) -> list[Site]:
+    """All cross-attention modules of a diffusers UNet, in the order in which they run."""
+    deepest = len(unet.down_blocks) - 1
+    found = []
+    for name, _ in unet.named_modules():
+        if not name.endswith(".attn2"):
+            continue
+        part, index = name.split(".")[:2]
+        if part == "mid_block":
+            found.append((1, Site(name, "mid", deepest)))
+        elif part == "down_blocks":
+            found.append((0, Site(name, f"down{index}", int(index))))
+        else:
+            found.append((2, Site(name, f"up{index}", deepest - int(index))))
+    return [site for _, site in sorted(found, key=lambda pair: pair[0])]
+
+
+def sites_of_blocks(unet: UNet2DConditionModel, blocks: str) -> list[Site]:
+    """The sites of blocks joined by "+", such as ``mid+up1``; UserError for one that has none."""
+    sites = cross_attention_sites(unet)
+    having = dict.fromkeys(site.block for site in sites)
+    wanted = blocks.split("+")
+    for block in wanted:
+        if block not in having:
+            raise UserError(
+                f"block '{block}' of the backbone's network has no cross-attention; those that "
+                f"have: {', '.join(having)}."
+            )
+    return [site for site in sites if site.block in wanted]
+
+
+def sites_of_size(
+    unet: UNet2DConditionModel, latent_side: tuple[int, int], side: int
+) -> list[Site]:
+    """The sites whose maps are ``side`` x ``side``; UserError where there is none."""
+    sites = cross_attention_sites(unet)
+    sizes = {site.level: _size(latent_side, site.level) for site in sites}
+    found = [site for site in sites if sizes[site.level] == (side, side)]
+    if not found:
+        there = ", ".join("{} x {}".format(*size) for size in dict.fromkeys(sizes.values()))
+        raise UserError(
+            f"no cross-attention map of {side} x {side} here; with latents of "
+            f"{latent_side[0]} x {latent_side[1]} there are {there}."
+        )
+    return found
+
+
+def _size(latent_side: tuple[int, int], level: int) -> tuple[int, int]:
+    """A stride-2 convolution with padding 1 halves, rounding up."""
+    height, width = latent_side
+    for _ in range(level):
+        height, width = (height + 1) // 2, (width + 1) // 2
+    return height, width
+
+
+class _LastMap(Exception):
+    """Every map has been read: the rest of the network is not wanted."""
+
+
+@dataclass(frozen=True)
+class MapReader:
+    """Cross-attention that leaves its map, (B, heads, S, L), in ``record`` under ``site``.
+
+    Raises :class:`_LastMap` once ``record`` holds ``wanted`` maps.
+    """
+
+    site: str
+    record: dict[str, Tensor]
+    wanted: int
+
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any
+    ) -> Tensor:
+        query = split_heads(attn, attn.to_q(hidden_states))
+        key = split_heads(attn, attn.to_k(encoder_hidden_states))
+        shares = (query @ key.transpose(-1, -2) * attn.scale).softmax(dim=-1)
+        self.record[self.site] = shares
+        if len(self.record) == self.wanted:
+            raise _LastMap
+        value = split_heads(attn, attn.to_v(encoder_hidden_states))
+        return attn.to_out[0]((shares @ value).transpose(1, 2).flatten(2))
+
+
+def read_maps(
+    backbone: StableDiffusion,
+    latents: Tensor,
+    timestep: float,
+    embedding: Tensor,
+    sites: Collection[Site],
+) -> dict[str, Tensor]:
+    """Maps of some sites, (B, heads, h, w, L), from a pass that stops at the last of them.
+
+    ``latents``: (B, 4, h, w) as the network sees them; ``embedding``: (B, L, C). Counts as a
+    network evaluation per sample, though the pass is shorter.
+    """
+    backbone.evaluations += len(latents)
+    network = {"device": backbone.device, "dtype": backbone.unet.dtype}
+    record: dict[str, Tensor] = {}
+    readers = {site.name: MapReader(site.name, record, len(sites)) for site in sites}
+    with control(backbone.unet, readers), suppress(_LastMap):
+        backbone.unet(latents.to(**network).contiguous(), timestep, embedding.to(**network))
+    side = (latents.shape[-2], latents.shape[-1])
+    return {s.name: record[s.name].unflatten(2, _size(side, s.level)) for s in sites}
+
+
+def follow(
+    backbone: StableDiffusion,
+    stand: Stand,
+    latents: Tensor,
+    embedding: Tensor,
+    sites: Collection[Site],
+    objective: Callable[[Maps], tuple[Tensor, T]],
+) -> tuple[Tensor, Tensor, T]:
+    """A loss on maps, its gradient with respect to latents (1, 4, h, w), and what else it saw.
+
+    The gradient is zero where the loss is.
+    """
+    with torch.enable_grad():
+        x = latents.detach().clone().requires_grad_(True)
+        maps = read_maps(backbone, stand.scaled(x), stand.timestep, embedding, sites)
+        loss, seen = objective(maps)
+        if not loss:
+            return loss.detach().float().cpu(), torch.zeros_like(latents), seen
+        (gradient,) = torch.autograd.grad(loss, x)
+    return loss.detach().float().cpu(), gradient, seen
