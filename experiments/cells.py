@@ -6,7 +6,7 @@ may be one cell: a method without randomness gives the same frames for every see
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -30,12 +30,17 @@ class ClipRef:
 
 @dataclass(frozen=True)
 class EditRef:
-    """An edit of a clip; ``asked`` digests what a method reads, ``digest`` the oracle too."""
+    """An edit of a clip; ``digest`` digests all of it, its oracle too.
+
+    ``asked`` digests the words, which every method reads, and ``layout`` phrases and boxes: empty
+    where there are none.
+    """
 
     edit: str
     kind: str
     asked: str
     digest: str
+    layout: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class Request:
             identity |= {"backbone": self.backbone.digest, "dtype": self.dtype}
         if requires.edit and self.edit:
             identity["edit"] = self.edit.digest if requires.oracle else self.edit.asked
+        if requires.layout and self.edit:
+            identity["layout"] = self.edit.layout
         if self.method.stochastic:
             identity["seed"] = self.seed
         return identity
@@ -129,4 +136,6 @@ def inversion_id(cell: Cell, code: str) -> str | None:
     if spec is None:
         return None
     parts = [spec.steps, list(spec.save), spec.prompt, cell.clip.digest, cell.clip.frames]
+    if spec.inflation is not None:
+        parts.append(asdict(spec.inflation))
     return digest([*parts, cell.backbone.digest if cell.backbone else "", cell.dtype, code])

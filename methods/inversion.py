@@ -1,7 +1,8 @@
-"""DDIM inversion as TokenFlow and PnP do it, and its latents on disk.
+"""DDIM inversion as TokenFlow, PnP and FateZero do it, and its latents on disk.
 
 The UNet sees the latents of the previous, less noisy timestep but is told the target timestep;
-conditional on the source prompt, without guidance; every frame by itself.
+conditional on the source prompt, without guidance; every frame by itself, or with an inflation all
+together.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import Field, model_validator
+
 from data.files import whole
-from methods.base import InversionSpec
+from methods.base import Context, InversionSpec, Setting, State
 from methods.ddim import STABLE_DIFFUSION, move
-from methods.sampling import conditional_noise
+from methods.inflation import Inflation
+from methods.sampling import conditional_noise, predict_branches
+from methods.source_pass import inflated
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,21 +61,26 @@ class Inversion:
         with safe_open(path, framework="pt") as file:
             spec = json.loads(file.metadata()["spec"])
         tensors = load_file(path)
+        inflation = spec["inflation"]
+        if inflation:
+            inflation = Inflation(**{**inflation, "attend": tuple(inflation["attend"])})
         return cls(
-            spec=InversionSpec(spec["steps"], tuple(spec["save"]), spec["prompt"]),
+            spec=InversionSpec(spec["steps"], tuple(spec["save"]), spec["prompt"], inflation),
             clean=tensors.pop("clean"),
             latents={int(key[1:]): value for key, value in tensors.items()},
         )
 
 
-def inversion_spec(n_inversion_steps: int, n_timesteps: int, prompt: str) -> InversionSpec:
+def inversion_spec(
+    n_inversion_steps: int, n_timesteps: int, prompt: str, inflation: Inflation | None = None
+) -> InversionSpec:
     """Keep the latents of the sampling timesteps and of the noisiest inversion timestep.
 
     The same for every method, so that methods with equal step counts share one inversion.
     """
     grid = STABLE_DIFFUSION.timesteps(n_inversion_steps)
     kept = {*STABLE_DIFFUSION.timesteps(n_timesteps), grid[0]}
-    return InversionSpec(n_inversion_steps, tuple(sorted(kept)), prompt)
+    return InversionSpec(n_inversion_steps, tuple(sorted(kept)), prompt, inflation)
 
 
 def check_grids(n_inversion_steps: int, n_timesteps: int) -> None:
@@ -93,6 +103,23 @@ def check_grids(n_inversion_steps: int, n_timesteps: int) -> None:
         )
 
 
+class InvertedSetting(Setting):
+    """Base of the settings of methods that start from inverted latents."""
+
+    n_timesteps: int = Field(50, ge=1, le=500, description="denoising steps")
+    n_inversion_steps: int = Field(50, ge=1, le=999, description="DDIM inversion steps")
+
+    @model_validator(mode="after")
+    def _grids(self) -> InvertedSetting:
+        check_grids(self.n_inversion_steps, self.n_timesteps)
+        return self
+
+
+def inverted_start(ctx: Context) -> State:
+    """The saved latents of the first sampling timestep."""
+    return State(ctx.inversion.latents[STABLE_DIFFUSION.timesteps(ctx.setting.n_timesteps)[0]])
+
+
 def evaluations(spec: InversionSpec, n_frames: int) -> int:
     """Samples through the network that an inversion costs."""
     return spec.steps * n_frames
@@ -109,7 +136,11 @@ def invert(backbone: StableDiffusion, latents: Tensor, spec: InversionSpec) -> I
     embedding = backbone.embed([spec.prompt])
     x, previous, kept = latents, -1, {}
     for t in grid:
-        noise = conditional_noise(backbone, x, embedding, t)
+        if spec.inflation is None:
+            noise = conditional_noise(backbone, x, embedding, t)
+        else:
+            with inflated(backbone.unet, spec.inflation, len(x)):
+                noise = predict_branches(backbone, [x], embedding, t)[0]
         x = move(x, noise, backbone.alpha(previous), backbone.alpha(t))
         previous = t
         if t in spec.save:
