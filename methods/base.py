@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from methods.backbones.stable_diffusion import StableDiffusion
+    from methods.inflation import Inflation
     from methods.inversion import Inversion
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ class Requirements:
     backbone: bool = True  # runs a network at all (controls do not)
     inversion: bool = False
     oracle: bool = False
-    layout: bool = False  # boxes for phrases of the prompt
+    layout: bool = False  # which phrases of the prompt are objects, and their boxes
     edit: bool = True  # False: the same frames whatever the edit (source, reconstruct)
     prediction: tuple[str, ...] = ("epsilon", "v_prediction")
 
@@ -54,6 +55,7 @@ class InversionSpec:
     steps: int  # inversion steps
     save: tuple[int, ...]  # timesteps whose latents are kept
     prompt: str
+    inflation: Inflation | None = None  # how the network sees the clip; None: frame by frame
 
 
 @dataclass(frozen=True, kw_only=True)

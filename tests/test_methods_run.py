@@ -26,6 +26,8 @@ SMALL = {
     "pnp": {**STEPS, "pnp_f_t": 0.75},
     "tokenflow": {**STEPS, "pnp_f_t": 0.75, "batch_size": 2},
     "text2video-zero": STEPS,
+    "p2p": {**STEPS, "blend_latents": True},
+    "fatezero": {"n_timesteps": 5, "blend_latents": True, "blend_self_attention": True},
     "text-to-image": {"n_timesteps": 4},
     "layout-guidance": {
         "n_timesteps": 4,
@@ -48,7 +50,7 @@ def make_clip(n_frames: int = 3) -> Clip:
     frames = np.stack([rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for rng in each])
     layout = (Region("blue disc", ((0.1, 0.2, 0.6, 0.9),)),)
     prompt = "a blue disc on grass"
-    edit = Edit("colour", "colour", prompt, oracle=255 - frames, layout=layout)
+    edit = Edit("colour", "colour", prompt, (("red", "blue"),), oracle=255 - frames, layout=layout)
     return Clip("c", "test", frames, "a red disc on grass", edits={"colour": edit})
 
 
