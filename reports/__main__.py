@@ -1,4 +1,4 @@
-"""``python -m reports render <experiment>``: write a report and print its path."""
+"""``python -m reports``: render reports and tables from results, and compare them."""
 
 from __future__ import annotations
 
@@ -8,28 +8,36 @@ from pathlib import Path
 
 from data.errors import UserError
 from experiments.atomic import told_if_full
-from reports.render import render
+from reports import commands
+from reports.cards import Catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line entry; returns the exit status."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("render", help="write the report of an experiment's results")
-    command.add_argument("experiment", help="the name of a YAML in experiments/")
-    command.add_argument("--root", type=Path, default=ROOT, help="folder with results/, reports/")
-    given = parser.parse_args(arguments)
+    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere.add_argument(
+        "--root", type=Path, default=ROOT, help="folder with experiments/, results/ and reports/"
+    )
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="command")
+    render = verbs.add_parser("render", parents=[everywhere], help="write an experiment's report")
+    render.add_argument("experiment", help="the name of a YAML in experiments/")
+    tables = verbs.add_parser("tables", parents=[everywhere], help="write tables, nothing else")
+    tables.add_argument("experiments", nargs="*", help="default: all that have results")
+    return parser
+
+
+def main(arguments: list[str] | None = None, catalogue: Catalogue | None = None) -> int:
+    """Command line entry; returns the exit status, 2 for what a user can put right."""
+    given = _parser().parse_args(arguments)
+    catalogue = catalogue or Catalogue()
     try:
-        with told_if_full(given.root / "reports" / given.experiment):
-            folder = render(given.experiment, given.root)
+        with told_if_full(given.root / "reports"):
+            return getattr(commands, given.command)(given, catalogue)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    page = folder.resolve() / "report.html"
-    print(page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page)
-    return 0
 
 
 if __name__ == "__main__":

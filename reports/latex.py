@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from reports.tables import Column, Entry, Table
+from reports.tables import Column, Entry, Line, Table
 
 _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -28,34 +28,22 @@ def to_latex(table: Table) -> str:
     with_detail = any(line.row.detail for line in table.lines)
     left = 2 if with_detail else 1
     count = len(table.columns) + with_failures
-    names = ["Method", "Setting"][:left]
-    names += [escape(f"{column.title} {column.arrow}".strip()) for column in table.columns]
-    kinds = [""] * left + [_small(column) for column in table.columns]
-    if with_failures:
-        names, kinds = [*names, "Failed"], [*kinds, ""]
-    body = [_join(names)]
-    body += [_join(kinds)] if any(kinds) else []
-    body.append(r"\midrule")
-    control = None
-    for line in table.lines:
-        if control and not line.row.control:
-            body.append(r"\midrule")
-        control = line.row.control
-        title = escape(line.row.title)
-        cells = [rf"\textit{{{title}}}" if line.row.control else title]
-        cells += [escape(line.row.detail)] if with_detail else []
-        cells += [_entry(entry) for entry in line.entries]
-        body.append(_join([*cells, line.failures] if with_failures else cells))
-    tabular = [rf"\begin{{tabular}}{{{'l' * left}{'r' * count}}}", r"\toprule", *body,
-               r"\bottomrule", r"\end{tabular}"]  # fmt: skip
     wide = count > WIDE
+    tabular = [rf"\begin{{tabular}}{{{'l' * left}{'r' * count}}}", r"\toprule"]
+    tabular += _heads(table, left, with_failures)
+    for heading, lines in table.blocks():
+        tabular.append(r"\midrule")
+        if heading:
+            tabular.append(rf"\multicolumn{{{left + count}}}{{l}}{{{escape(heading)}}} \\")
+        tabular += [_line(line, with_detail, with_failures) for line in lines]
+    tabular += [r"\bottomrule", r"\end{tabular}"]
     if wide:
         tabular = [r"\resizebox{\linewidth}{!}{%", *tabular[:-1], r"\end{tabular}}"]
     needs = "booktabs, graphicx" if wide else "booktabs"
     label = re.sub(r"[^a-zA-Z0-9-]", "-", table.id)
     return "\n".join(
         [
-            f"% Packages: {needs}.",
+            f"% Packages: {needs}. The requests behind each number: {table.id}.csv, cells.csv.",
             r"\begin{table}[t]",
             r"\centering",
             rf"\caption{{{escape(table.caption)}}}",
@@ -65,6 +53,33 @@ def to_latex(table: Table) -> str:
             "",
         ]
     )
+
+
+def _heads(table: Table, left: int, with_failures: bool) -> list[str]:
+    """Headings over headings: recipes, what they are spread over, extractors and units."""
+    names, rules, at = ["Method", "Setting"][:left], [], left
+    for column, width in table.spans():
+        name = escape(f"{column.title} {column.arrow}".strip())
+        names.append(name if width == 1 else rf"\multicolumn{{{width}}}{{c}}{{{name}}}")
+        if width > 1:
+            rules.append(rf"\cmidrule(lr){{{at + 1}-{at + width}}}")
+        at += width
+    last = [""] * with_failures
+    heads = [_join([*names, *(["Failed"] * with_failures)])]
+    heads += [" ".join(rules)] if rules else []
+    if any(column.over for column in table.columns):
+        heads.append(_join([""] * left + [escape(c.over) for c in table.columns] + last))
+    kinds = [_small(column) for column in table.columns]
+    heads += [_join([""] * left + kinds + last)] if any(kinds) else []
+    return heads
+
+
+def _line(line: Line, with_detail: bool, with_failures: bool) -> str:
+    title = escape(line.row.title)
+    cells = [rf"\textit{{{title}}}" if line.row.control else title]
+    cells += [escape(line.row.detail)] if with_detail else []
+    cells += [_entry(entry) for entry in line.entries]
+    return _join([*cells, line.failures] if with_failures else cells)
 
 
 def _join(cells: list[str]) -> str:
@@ -78,6 +93,7 @@ def _small(column: Column) -> str:
 
 
 def _entry(entry: Entry) -> str:
-    mark = {"best": r"\textbf{%s}", "second": r"\underline{%s}"}.get(entry.rank, "%s")
-    text = mark % escape(entry.text)
+    text = escape(entry.text)
+    text = rf"\underline{{{text}}}" if "second" in entry.rank else text
+    text = rf"\textbf{{{text}}}" if "best" in entry.rank else text
     return text + (rf" {{\scriptsize {escape(entry.interval)}}}" if entry.interval else "")

@@ -10,6 +10,16 @@ from reports.results import Results
 from reports.tables import Table, file_name
 
 
+def all_tables(results: Results, catalogue: Catalogue) -> list[Table]:
+    """Every table of a report, the declared ones first."""
+    return [
+        *declared_tables(results, catalogue),
+        *leaderboards(results, catalogue),
+        *difference_tables(results, catalogue),
+        *cost_tables(results, catalogue),
+    ]
+
+
 def leaderboards(results: Results, catalogue: Catalogue) -> list[Table]:
     """Every row on every metric: each dataset in all (the primary one first) and by edit kind.
 

@@ -9,17 +9,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from reports.cards import Catalogue
 from reports.figures import Figure
 from reports.results import Results
 from reports.sharing import savings
-from reports.tables import Entry, Table, spell
-
-TEMPLATES = Path(__file__).parent / "templates"
+from reports.tables import Table
+from reports.templating import environment, own
 
 
 def render_page(
@@ -35,34 +33,32 @@ def render_page(
     version: str,
 ) -> str:
     """The whole page as text."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"prose": prose, "dots": dots, "spell": spell}
-    return environment.get_template("report.html").render(
-        results=results,
-        version=version,
-        tables=tables,
-        declared=declared,
-        differences=differences,
-        costs=costs,
-        figures=[(figure, _data_uri(figure.svg)) for figure in figures],
-        gallery=gallery,
-        payload=embed_json(gallery),
-        counts=_counts(results),
-        savings=savings(results),
-        failures=_failures(results, results.root),
-        undefined_scores=_undefined(results),
-        method_cards=[catalogue.method(m) for m in dict.fromkeys(r.method for r in results.rows)],
-        metric_cards=[catalogue.metric(recipe) for recipe in results.recipes],
-        provenance=provenance,
-        spec_text=(results.root / "experiments" / f"{results.experiment}.yaml").read_text(),
-        style=Markup((TEMPLATES / "style.css").read_text()),  # our own files, not foreign text
-        script=Markup((TEMPLATES / "script.js").read_text()),
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            results=results,
+            version=version,
+            tables=tables,
+            declared=declared,
+            differences=differences,
+            costs=costs,
+            figures=[(figure, _data_uri(figure.svg)) for figure in figures],
+            gallery=gallery,
+            payload=embed_json(gallery),
+            counts=_counts(results),
+            savings=savings(results),
+            failures=_failures(results, results.root),
+            undefined_scores=_undefined(results),
+            method_cards=[
+                catalogue.method(m) for m in dict.fromkeys(r.method for r in results.rows)
+            ],
+            metric_cards=[catalogue.metric(recipe) for recipe in results.recipes],
+            provenance=provenance,
+            spec_text=(results.root / "experiments" / f"{results.experiment}.yaml").read_text(),
+            style=own("table.css") + own("style.css"),
+            script=own("script.js"),
+        )
     )
 
 
@@ -72,40 +68,6 @@ def embed_json(content: object) -> Markup:
     for mark in "<>&":
         text = text.replace(mark, f"\\u{ord(mark):04x}")
     return Markup(text)
-
-
-def prose(text: str) -> Markup:
-    """A docstring as paragraphs; only ``code``, :role:`code` and addresses become markup."""
-    paragraphs = []
-    for block in re.split(r"\n\s*\n", text.strip()):
-        safe = str(escape(" ".join(block.split())))
-        safe = re.sub(r":\w+:`~?([^`]+)`", r"<code>\1</code>", safe)
-        safe = re.sub(r"``([^`]+)``", r"<code>\1</code>", safe)
-        safe = re.sub(r"(https?://[^\s<>&]+[^\s<>&.,;:)])", r'<a href="\1">\1</a>', safe)
-        paragraphs.append(f"<p>{safe}</p>")
-    return Markup("".join(paragraphs) if text.strip() else "")
-
-
-def dots(entry: Entry, table: Table, index: int) -> Markup:
-    """The clips' values as dots; empty where an interval is given.
-
-    The scale is that of the column's ranked rows: a reference far off would press them together.
-    """
-    value = entry.estimate
-    if value is None or value.low is not None or value.n < 2:
-        return Markup("")
-    lines = [line for line in table.lines if not line.row.control] or table.lines
-    column = [line.entries[index].estimate for line in lines]
-    points = [p for e in column if e is not None for p in e.points] or value.points
-    low, high = min(points), max(points)
-    if not high > low or high == float("inf"):
-        return Markup("")
-    marks = "".join(
-        f'<circle cx="{3 + 58 * (p - low) / (high - low):.1f}" cy="4" r="1.9"/>'
-        for p in value.points
-        if low <= p <= high
-    )
-    return Markup(f'<svg class="dots" viewBox="0 0 64 8" aria-hidden="true">{marks}</svg>')
 
 
 def _data_uri(svg: bytes) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from reports.cards import Catalogue
 from reports.figures import all_figures
 from reports.gallery import build_gallery
-from reports.latex import to_latex
 from reports.leaderboards import (
     cost_tables,
     declared_tables,
@@ -20,8 +19,21 @@ from reports.page import render_page
 from reports.provenance import gather
 from reports.results import Results, load_results
 from reports.tables import Table
-from reports.text_tables import to_csv, to_markdown
 from reports.version import appearing, identify, point_latest
+from reports.write_tables import cells_csv, write_tables
+
+
+def read(experiment: str, root: Path, catalogue: Catalogue) -> Results:
+    """An experiment's results, with what the methods say of themselves.
+
+    Raises UserError where the results are missing or unreadable.
+    """
+    return load_results(
+        experiment,
+        root,
+        is_control=lambda name: catalogue.method(name).control,
+        setting_names=lambda name: [field.name for field in catalogue.method(name).fields],
+    )
 
 
 def render(experiment: str, root: Path, catalogue: Catalogue | None = None) -> Path:
@@ -31,12 +43,7 @@ def render(experiment: str, root: Path, catalogue: Catalogue | None = None) -> P
     on any other error, no folder appears and ``latest`` stays what it was.
     """
     catalogue = catalogue or Catalogue()
-    results = load_results(
-        experiment,
-        root,
-        is_control=lambda name: catalogue.method(name).control,
-        setting_names=lambda name: [field.name for field in catalogue.method(name).fields],
-    )
+    results = read(experiment, root, catalogue)
     version = identify(root, results)
     folder = root / "reports" / experiment / version.name
     tables, costs = leaderboards(results, catalogue), cost_tables(results, catalogue)
@@ -46,7 +53,8 @@ def render(experiment: str, root: Path, catalogue: Catalogue | None = None) -> P
     gallery, media = build_gallery(results, catalogue, tables[0])
     provenance = gather(results, catalogue, version)
     with appearing(folder) as scratch:
-        _write_tables(scratch / "tables", [*tables, *declared, *differences, *costs])
+        write_tables(scratch / "tables", [*tables, *declared, *differences, *costs])
+        (scratch / "cells.csv").write_text(cells_csv(results), encoding="utf-8")
         (scratch / "figures").mkdir()
         for figure in figures:
             (scratch / "figures" / f"{figure.id}.svg").write_bytes(figure.svg)
@@ -98,14 +106,6 @@ def summary(results: Results, tables: list[Table]) -> dict[str, Any]:
             }
             nested[name]["failed"] = line.failed
     return nested
-
-
-def _write_tables(folder: Path, tables: list[Table]) -> None:
-    folder.mkdir()
-    writers = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
-    for table in tables:
-        for suffix, write in writers.items():
-            (folder / f"{table.id}.{suffix}").write_text(write(table), encoding="utf-8")
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

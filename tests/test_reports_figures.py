@@ -9,10 +9,10 @@ import numpy as np
 
 from reports.estimates import Estimate
 from reports.figures import all_figures, pareto_front
-from reports.page import dots
 from reports.plotting import axis_label
 from reports.results import Results, Row, load_results
 from reports.tables import Column, Entry, Line, Table
+from reports.templating import dots
 from tests.report_fixture import FixtureCatalogue, fabricate
 
 CATALOGUE = FixtureCatalogue()

@@ -17,8 +17,8 @@ from PIL import Image
 from data.errors import UserError
 from experiments.store import Store
 from reports.__main__ import main
-from reports.page import TEMPLATES
 from reports.render import render
+from reports.templating import TEMPLATES
 from reports.version import appearing, commit
 from tests.report_fixture import EDITS, HOSTILE, FixtureCatalogue, fabricate, world_clip
 
@@ -65,7 +65,7 @@ def gallery(page: Page) -> dict:
 def test_a_report_holds_page_tables_figures_numbers_and_provenance(report: Path) -> None:
     found = {str(path.relative_to(report)) for path in report.rglob("*") if path.is_file()}
     tables = {f"tables/{name}.{kind}" for name in ("leaderboard", "edits-colour", "cost")
-              for kind in ("md", "tex", "csv")}  # fmt: skip
+              for kind in ("md", "tex", "csv", "html")}  # fmt: skip
     drawn = ("intervals", "ablation-pnp_f_t", "cost-quality")
     figures = {f"figures/{name}.{kind}" for name in drawn for kind in ("svg", "pdf")}
     assert found >= {"report.html", "metrics.json", "provenance.json"} | tables | figures
@@ -85,8 +85,8 @@ def test_nothing_is_fetched(page: Page) -> None:
             value = attributes[name] or ""
             citation = tag == "a" and value.startswith("https://")
             assert citation or value.startswith(("data:", "#")), (tag, name, value[:60])
-    style = (TEMPLATES / "style.css").read_text()
-    assert "@import" not in style and "url(" not in style
+    for path in TEMPLATES.glob("*.css"):
+        assert "@import" not in path.read_text() and "url(" not in path.read_text()
 
 
 def test_players_hold_every_frame_losslessly(report: Path, gallery: dict) -> None:

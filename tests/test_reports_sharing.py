@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
-
 from experiments.atomic import write_sealed
-from reports.page import TEMPLATES
 from reports.results import load_results
 from reports.sharing import savings
+from reports.templating import environment
 from tests.report_fixture import fabricate
 
 
@@ -33,8 +31,7 @@ def test_shards_of_this_table_are_listed_with_what_they_saved(tmp_path: Path) ->
     found = savings(results)
     assert [(s.shard[0], s.saved) for s in found] == [("b", 1 - 900 / 1000), ("a", 0.75)]
 
-    page = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     source = '{% import "parts.html" as parts %}{{ parts.savings(savings) }}'
-    text = page.from_string(source).render(savings=found)
+    text = environment().from_string(source).render(savings=found)
     assert "930 network evaluations instead of 1,120: 17 % saved, in 2 shards" in text
     assert text.count("<tr>") == 3 and text.count("<td") == text.count("<th scope") * 2

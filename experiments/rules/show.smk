@@ -1,6 +1,7 @@
 localrules:
     collect,
     verdict,
+    tables,
 
 
 rule collect:
@@ -47,3 +48,15 @@ rule verdict:
         python=sys.executable,
     shell:
         "{params.python} -m experiments verdict experiments/{wildcards.experiment}.yaml 2> {log}"
+
+
+# Every table of every experiment that has results, again: equal results give equal bytes.
+rule tables:
+    log:
+        "results/logs/tables.log",
+    conda:
+        "../../environment.yml"
+    params:
+        python=sys.executable,
+    shell:
+        "{params.python} -m reports tables 2> {log} || {{ cat {log} >&2; exit 2; }}"

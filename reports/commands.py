@@ -1,0 +1,54 @@
+"""The commands of ``python -m reports``; each returns an exit status."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from data.errors import UserError
+from reports import render as rendering
+from reports.cards import Catalogue
+from reports.leaderboards import all_tables
+from reports.version import appearing
+from reports.write_tables import cells_csv, write_tables
+
+
+def render(given: Namespace, catalogue: Catalogue) -> int:
+    """Write a report and print its path."""
+    folder = rendering.render(given.experiment, given.root, catalogue)
+    print(_near(folder.resolve() / "report.html"))
+    return 0
+
+
+def tables(given: Namespace, catalogue: Catalogue) -> int:
+    """Write ``reports/<experiment>/tables/`` from results, equal bytes for equal results."""
+    names = given.experiments or _with_results(given.root)
+    for name in names:
+        results = rendering.read(name, given.root, catalogue)
+        folder = given.root / "reports" / name / "tables"
+        made = all_tables(results, catalogue)
+        with appearing(folder) as scratch:
+            write_tables(scratch, made)
+            (scratch / "cells.csv").write_text(cells_csv(results), encoding="utf-8")
+        print(f"{name}: {len(made)} tables in {_near(folder.resolve())}")
+    return 0
+
+
+def _with_results(root: Path) -> list[str]:
+    """The experiments that have a table of results."""
+    found = sorted(
+        path.stem
+        for path in (root / "experiments").glob("*.yaml")
+        if (root / "results" / f"{path.stem}.parquet").is_file()
+    )
+    if not found:
+        raise UserError(
+            f"no experiment has results in {root / 'results'} yet. Run `snakemake -j N "
+            "<experiment>` first (N = number of cores)."
+        )
+    return found
+
+
+def _near(path: Path) -> Path:
+    """A path as seen from here, where it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
