@@ -21,7 +21,12 @@ from data.source import EditSummary, Source
 
 FOLDER = Path(__file__).parent
 ABSENT = "absent"  # in place of a digest of frames
-LOADERS = {"world": "data.world.dataset:WorldSource", "files": "data.footage:FileSource"}
+LOADERS = {
+    "world": "data.world.dataset:WorldSource",
+    "layouts": "data.world.layouts:LayoutSource",
+    "prompts": "data.prompt_files:PromptSource",
+    "files": "data.footage:FileSource",
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class ClipSummary:
     prompt: str
     edits: dict[str, EditSummary]
     digest: str  # of frames and prompt
-    edit_digests: dict[str, str]  # of target prompt, changing words and oracle frames
+    edit_digests: dict[str, str]  # of target prompt, changing words, layout and oracle frames
 
 
 class Dataset:
@@ -98,7 +103,7 @@ class Dataset:
         if locked is None or locked.entry != outline.entry:
             locked = self._locks[clip_id] = lock_clip(outline.entry, self.clip(clip_id))
         digests = {
-            name: edit_digest(edit.prompt, edit.words, locked.oracles.get(name))
+            name: edit_digest(edit.prompt, edit.words, locked.oracles.get(name), edit.layout)
             for name, edit in outline.edits.items()
         }
         digest = clip_digest(locked.frames, outline.prompt)
@@ -110,7 +115,10 @@ class Dataset:
         Raises UserError where the manifest leaves the number of frames open.
         """
         promised = self._source.promise(self._checked(clip_id))
-        edits = {name: edit_digest(e.prompt, e.words, None) for name, e in promised.edits.items()}
+        edits = {
+            name: edit_digest(edit.prompt, edit.words, None, edit.layout)
+            for name, edit in promised.edits.items()
+        }
         digest = clip_digest(f"{ABSENT} {self.name}/{clip_id}", promised.prompt)
         return ClipSummary(*promised.shape, promised.prompt, promised.edits, digest, edits)
 

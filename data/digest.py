@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from data.clip import Region
+
 
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
@@ -33,9 +35,20 @@ def clip_digest(frames: str, prompt: str) -> str:
     return json_digest({"frames": frames, "prompt": prompt})
 
 
-def edit_digest(prompt: str, words: tuple[tuple[str, str], ...], oracle: str | None) -> str:
-    """Digest of an edit: target prompt, words that change and the oracle frames' digest.
+def layout_digest(layout: tuple[Region, ...]) -> str:
+    """Digest of phrases and boxes; empty where there are none."""
+    return json_digest([[region.phrase, region.boxes] for region in layout]) if layout else ""
+
+
+def edit_digest(
+    prompt: str,
+    words: tuple[tuple[str, str], ...],
+    oracle: str | None,
+    layout: tuple[Region, ...] = (),
+) -> str:
+    """Digest of an edit: target prompt, words that change, layout, the oracle frames' digest.
 
     The oracle belongs to it because a control shows it and metrics compare with it.
     """
-    return json_digest({"prompt": prompt, "words": [list(p) for p in words], "oracle": oracle})
+    parts = {"prompt": prompt, "words": [list(p) for p in words], "oracle": oracle}
+    return json_digest(parts | ({"layout": layout_digest(layout)} if layout else {}))

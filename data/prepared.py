@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from data.clip import Clip, Edit, Flow
+from data.clip import Clip, Edit, Flow, Region
 from data.digest import sha256_file
 from data.files import whole, write_text
 
@@ -40,6 +40,12 @@ def write_clip(path: Path, clip: Clip) -> None:
             [e.id, e.kind, e.prompt, [list(pair) for pair in e.words]] for e in clip.edits.values()
         ],
     }
+    layouts = {
+        e.id: [[region.phrase, region.boxes] for region in e.layout]
+        for e in clip.edits.values()
+        if e.layout
+    }
+    meta |= {"layouts": layouts} if layouts else {}
     text = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), dtype=np.uint8)
     with whole(path) as part, part.open("wb") as stream:
         np.savez(stream, meta=text, **_arrays(clip))
@@ -58,6 +64,7 @@ def read_clip(path: Path) -> Clip:
             tuple((a, b) for a, b in words),
             arrays.get(f"edit.{name}.oracle"),
             arrays.get(f"edit.{name}.masks"),
+            _layout(meta.get("layouts", {}).get(name, [])),
         )
         for name, kind, prompt, words in meta["edits"]
     }
@@ -74,6 +81,10 @@ def read_clip(path: Path) -> Clip:
         edits,
         meta["attribution"],
     )
+
+
+def _layout(regions: list[tuple[str, list[list[float]]]]) -> tuple[Region, ...]:
+    return tuple(Region(phrase, tuple(map(tuple, boxes))) for phrase, boxes in regions)
 
 
 def read_index(folder: Path) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.clip import Clip
+from data.clip import Clip, Region
 from data.errors import UserError
 
 
@@ -18,6 +18,7 @@ class EditSummary:
     prompt: str
     words: tuple[tuple[str, str], ...]
     has_oracle: bool
+    layout: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from data.digest import layout_digest
 from experiments.atomic import digest
 from experiments.catalogue import Catalogue
 from experiments.cells import ClipRef, EditRef
@@ -128,6 +129,7 @@ class ClipReader:
                 summary.edits[name].kind,
                 digest([summary.edits[name].prompt, [list(w) for w in summary.edits[name].words]]),
                 summary.edit_digests[name],
+                layout_digest(summary.edits[name].layout),
             )
             for name in names
         )

@@ -137,3 +137,9 @@ class Resolver:
                             f"edit '{edit.edit}' of clip '{clip.clip.clip}' has no known answer; "
                             f"method '{chosen.label}' needs one.",
                         )
+                    if requires.layout and not edit.layout:
+                        self.source.problem(
+                            clip.location,
+                            f"edit '{edit.edit}' of clip '{clip.clip.clip}' names no objects and "
+                            f"boxes; method '{chosen.label}' needs a layout.",
+                        )

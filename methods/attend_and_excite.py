@@ -2,20 +2,21 @@
 
 Chefer, Alaluf, Vinker, Wolf, Cohen-Or, SIGGRAPH 2023, https://arxiv.org/abs/2301.13826, as released
 at https://github.com/yuval-alaluf/Attend-and-Excite: latents follow the gradient that raises the
-attention to the most neglected word, so that no object is left out. One pass serves where the
-released program runs three, and none is made in steps that change nothing.
+attention to the most neglected word, so that no object is left out. The phrases of the edit's
+``layout`` say which words; its boxes are not looked at. One pass serves where the released program
+runs three, and none is made in steps that change nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from data.errors import UserError
 from methods.base import Context, State
 from methods.cross_attention import Maps, follow, sites_of_size
 from methods.excitation import MOST_REFINEMENTS, Smoothing, aggregate, excite, maxima, neglect
@@ -34,7 +35,6 @@ else:
 class AttendAndExciteSetting(SamplingSetting):
     """As released (config.py), with SD 1.4's scheduler."""
 
-    words: str = Field("", description='words to excite, "cat; dog"; empty: those of the layout')
     max_iter_to_alter: int = Field(25, ge=0, description="steps, from the first, that are altered")
     thresholds: tuple[tuple[int, float], ...] = Field(
         ((0, 0.05), (10, 0.5), (20, 0.8)),
@@ -64,7 +64,6 @@ class AttendAndExciteSetting(SamplingSetting):
 class Excitation:
     """What moves the latents before one step."""
 
-    words: str
     step_size: float
     refine_to: float | None
     alter: bool
@@ -85,6 +84,7 @@ class AttendAndExcite(TextSampler):
 
     name = "attend-and-excite"
     paper = "Chefer et al., Attend-and-Excite, SIGGRAPH 2023"
+    requires = replace(TextSampler.requires, layout=True)
     Setting = AttendAndExciteSetting
 
     def plan(self, setting: AttendAndExciteSetting, n_frames: int) -> Sequence[ExcitePlan]:
@@ -98,7 +98,6 @@ class AttendAndExcite(TextSampler):
             excitation = None
             if alter or refine_to is not None:
                 excitation = Excitation(
-                    words=setting.words,
                     step_size=float(setting.scale_factor * share),
                     refine_to=refine_to,
                     alter=alter,
@@ -113,27 +112,20 @@ class AttendAndExcite(TextSampler):
 
     def start(self, ctx: Context) -> State:
         """Noise; :class:`UserError` for words that are not in the prompt."""
-        self.positions(ctx, ctx.setting.words)
+        self.positions(ctx)
         return super().start(ctx)
 
-    def positions(self, ctx: Context, words: str) -> list[int]:
-        """Tokens to excite: of the words named, or of the last word of each layout phrase."""
-        phrases = [word.strip() for word in words.split(";")] if words else []
-        phrases = phrases or [region.phrase for region in ctx.edit.layout]
-        if not phrases:
-            raise UserError(
-                f"edit '{ctx.edit.id}' has no layout whose words could be excited: name them in "
-                "the setting 'words', such as \"cat; dog\"."
-            )
-        found = [token_positions(ctx.backbone.tokenizer, ctx.edit.prompt, p)[-1] for p in phrases]
-        return [position for pieces in found for position in pieces]
+    def positions(self, ctx: Context) -> list[int]:
+        """Tokens to excite: those of each layout phrase's last word, its noun."""
+        find = partial(token_positions, ctx.backbone.tokenizer, ctx.edit.prompt)
+        return [position for region in ctx.edit.layout for position in find(region.phrase)[-1]]
 
     def prepare(self, ctx: Context, state: State, plan: ExcitePlan, stand: Stand) -> State:
         """Excite each image by itself."""
         asked = plan.excitation
         if asked is None:
             return state
-        evaluate = self.evaluation(ctx, self.positions(ctx, asked.words), asked, stand)
+        evaluate = self.evaluation(ctx, self.positions(ctx), asked, stand)
         # As released for latents that the network sees unscaled; others move as far in its eyes.
         length = asked.step_size * (1 + float(stand.sigma) ** 2 if stand.exploding else 1)
         moved = [

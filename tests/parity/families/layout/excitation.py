@@ -176,7 +176,7 @@ class Watched(AttendAndExcite):
     def __init__(self, indices: Sequence[int]) -> None:
         self.indices, self.seen = list(indices), []
 
-    def positions(self, ctx: Context, words: str) -> list[int]:
+    def positions(self, ctx: Context) -> list[int]:
         """Those of the recording."""
         return self.indices
 
