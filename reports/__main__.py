@@ -25,6 +25,11 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("experiment", help="the name of a YAML in experiments/")
     tables = verbs.add_parser("tables", parents=[everywhere], help="write tables, nothing else")
     tables.add_argument("experiments", nargs="*", help="default: all that have results")
+    compare = verbs.add_parser(
+        "compare", parents=[everywhere], help="what changed between two reports; 1 if for the worse"
+    )
+    for name in ("a", "b"):
+        compare.add_argument(name, help="a report's folder, an experiment or a version")
     return parser
 
 

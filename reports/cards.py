@@ -45,6 +45,7 @@ class MetricCard:
     higher_is_better: bool | None = None
     range: tuple[float, float] | None = None
     digest: str = ""  # of the extractor's weights, where it has any
+    margin: float | None = None  # how much worse passes for no regression, in its own unit
 
     @property
     def name(self) -> str:
@@ -101,6 +102,7 @@ class Catalogue:
             higher_is_better=metric.higher_is_better,
             range=metric.range,
             digest=_extractor_digest(metric),
+            margin=getattr(metric, "margin", None),
         )
 
     @cache  # noqa: B019 - one catalogue per report

@@ -6,9 +6,12 @@ from argparse import Namespace
 from pathlib import Path
 
 from data.errors import UserError
+from reports import compare as comparing
 from reports import render as rendering
 from reports.cards import Catalogue
+from reports.compare_text import to_text
 from reports.leaderboards import all_tables
+from reports.sides import read_side
 from reports.version import appearing
 from reports.write_tables import cells_csv, write_tables
 
@@ -32,6 +35,14 @@ def tables(given: Namespace, catalogue: Catalogue) -> int:
             (scratch / "cells.csv").write_text(cells_csv(results), encoding="utf-8")
         print(f"{name}: {len(made)} tables in {_near(folder.resolve())}")
     return 0
+
+
+def compare(given: Namespace, catalogue: Catalogue) -> int:
+    """Say what changed between two reports; 1 where a metric regressed beyond its margin."""
+    a, b = (read_side(name, given.root) for name in (given.a, given.b))
+    changes = comparing.compare(a, b, catalogue)
+    print(to_text(changes, a, b))
+    return comparing.exit_status(changes)
 
 
 def _with_results(root: Path) -> list[str]:

@@ -2,6 +2,7 @@ localrules:
     collect,
     verdict,
     tables,
+    compare,
 
 
 rule collect:
@@ -59,4 +60,19 @@ rule tables:
     params:
         python=sys.executable,
     shell:
-        "{params.python} -m reports tables 2> {log} || {{ cat {log} >&2; exit 2; }}"
+        "{params.python} -m reports tables 2> {log} || {{ status=$?; cat {log} >&2; exit $status; }}"
+
+
+# snakemake compare --config a=<report> b=<report>: ends in an error for a regression.
+rule compare:
+    log:
+        "results/logs/compare.log",
+    conda:
+        "../../environment.yml"
+    params:
+        python=sys.executable,
+        a=config.get("a", ""),
+        b=config.get("b", ""),
+    shell:
+        "{params.python} -m reports compare {params.a:q} {params.b:q} 2> {log}"
+        " || {{ status=$?; cat {log} >&2; exit $status; }}"
