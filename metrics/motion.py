@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -52,29 +51,20 @@ def warp_errors(frames: np.ndarray, flow: np.ndarray, valid: np.ndarray) -> np.n
     return 1e3 * np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-@lru_cache(maxsize=16)
-def _dis(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def dis_flow(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Forward and backward flow, (N - 1, H, W, 2) pixels, of (N, H, W, 3) uint8 frames (N > 1).
+
+    Dense inverse search (Kroeger et al. 2016) of OpenCV, medium preset at full resolution.
+    Raises ValueError below 16 pixels.
+    """
     import cv2
 
-    grey = [
-        cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        for frame in np.frombuffer(data, np.uint8).reshape(shape)
-    ]
+    if min(frames.shape[1:3]) < 16:
+        raise ValueError("optical flow needs frames of at least 16 pixels")
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in np.ascontiguousarray(frames)]
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     estimator.setFinestScale(0)  # full resolution: frames may be small
     pairs = list(pairwise(grey))
     forward = np.stack([estimator.calc(a, b, None) for a, b in pairs])
     backward = np.stack([estimator.calc(b, a, None) for a, b in pairs])
     return forward, backward
-
-
-def dis_flow(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Forward and backward flow, (N - 1, H, W, 2) pixels, of (N, H, W, 3) frames (N > 1).
-
-    Dense inverse search (Kroeger et al. 2016) of OpenCV, medium preset at full resolution.
-    Raises ValueError below 16 pixels.
-    """
-    if min(frames.shape[1:3]) < 16:
-        raise ValueError("optical flow needs frames of at least 16 pixels")
-    levels = frames if frames.dtype == np.uint8 else np.round(frames * 255).astype(np.uint8)
-    return _dis(levels.tobytes(), levels.shape)

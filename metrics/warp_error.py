@@ -11,8 +11,9 @@ from abc import abstractmethod
 import numpy as np
 
 from data.clip import Clip, Edit
-from metrics.base import Metric, Sample, Score
-from metrics.motion import dis_flow, inconsistent, warp, warp_errors
+from metrics.base import Sample, Score
+from metrics.flow_metric import FlowMetric, motion_edited
+from metrics.motion import inconsistent, warp, warp_errors
 from metrics.pixels import same_shape
 
 _FLAT = 1e-6  # a floor below this (x 1000) belongs to a source without texture or motion
@@ -33,15 +34,10 @@ def exact_track(clip: Clip, edit: Edit | None) -> Track:
     return clip.flow.forward, valid
 
 
-def dis_track(clip: Clip) -> Track:
-    """Flow estimated on the source's frames, valid where it is undone by the backward flow."""
-    forward, backward = dis_flow(clip.frames)
-    return forward, ~inconsistent(forward, backward)
+class _Warp(FlowMetric):
+    """What the figures share: when warping is defined, and along which flow."""
 
-
-class _Warp(Metric):
-    """What the recipes share: when warping is defined, and along which flow."""
-
+    extractors = ("exact", *FlowMetric.extractors)
     unit = "x1000"
     range = (0.0, 1000.0)
     citation = "Lai et al. 2018, MSE over RGB in [0, 1] x 1000"
@@ -49,23 +45,16 @@ class _Warp(Metric):
     def _problem(self, sample: Sample) -> str:
         if len(sample.frames) < 2:
             return "a single frame cannot be warped"
-        if sample.edit is not None and "motion" in sample.edit.kind.split("+"):
-            return "the edit changes the motion: the source's flow is not the target's"
-        return same_shape(sample)
-
-    def _exact(self, sample: Sample) -> Track | str:
-        if sample.clip.flow is None:
+        if self.extractor == "exact" and sample.clip.flow is None:
             return "no exact flow is known for this clip"
-        return exact_track(sample.clip, sample.edit)
+        return motion_edited(sample) or same_shape(sample) or self.too_small(sample.frames)
 
-    def _dis(self, sample: Sample) -> Track | str:
-        if min(sample.clip.frames.shape[1:3]) < 16:
-            return "frames are too small for optical flow"
-        return dis_track(sample.clip)
-
-    @abstractmethod
-    def _track(self, sample: Sample) -> Track | str:
-        """Flow and valid pixels, or why there are none."""
+    def _track(self, sample: Sample) -> Track:
+        """Known flow, or that estimated on the source, valid where the backward flow undoes it."""
+        if self.extractor == "exact":
+            return exact_track(sample.clip, sample.edit)
+        forward, backward = self.flow(sample.clip.frames)
+        return forward, ~inconsistent(forward, backward)
 
     @abstractmethod
     def _errors(self, sample: Sample, track: Track) -> np.ndarray | str:
@@ -73,8 +62,7 @@ class _Warp(Metric):
 
     def compute(self, sample: Sample) -> Score:
         problem = self._problem(sample)
-        track = problem or self._track(sample)
-        values = track if isinstance(track, str) else self._errors(sample, track)
+        values = problem or self._errors(sample, self._track(sample))
         if isinstance(values, str):
             return Score(None, reason=values)
         if np.isnan(values).all():
@@ -82,21 +70,31 @@ class _Warp(Metric):
         return Score(float(np.nanmean(values)), tuple(values))
 
 
-class _Error(_Warp):
+class WarpError(_Warp):
+    """Masked MSE x 1000 after warping along the source's flow, occlusions left out: known flow
+    (exact), or estimated on the source with the occlusion check of Lai et al. (dis, raft-large)."""
+
+    name = "warp_error"
     higher_is_better = False
 
     def _errors(self, sample: Sample, track: Track) -> np.ndarray | str:
         return warp_errors(sample.frames, *track)
 
 
-class _Floor(_Warp):
+class WarpFloor(_Warp):
+    """The source video's own warp error along its flow."""
+
+    name = "warp_floor"
     higher_is_better = None
 
     def _errors(self, sample: Sample, track: Track) -> np.ndarray | str:
         return warp_errors(sample.clip.frames, *track)
 
 
-class _Ratio(_Warp):
+class WarpRatio(_Warp):
+    """Warp error over the source's own; 1 for the identity. Comparable between clips."""
+
+    name = "warp_ratio"
     higher_is_better = False
     unit = ""
     range = (0.0, float("inf"))
@@ -106,45 +104,3 @@ class _Ratio(_Warp):
         if not floor > _FLAT:
             return "the source's own warp error is zero"
         return warp_errors(sample.frames, *track) / floor
-
-
-class WarpErrorExact(_Error):
-    """Masked MSE x 1000 after warping along the world's exact flow, occlusions left out."""
-
-    recipe = "warp_error@exact"
-    _track = _Warp._exact
-
-
-class WarpFloorExact(_Floor):
-    """The source video's own warp error along the exact flow."""
-
-    recipe = "warp_floor@exact"
-    _track = _Warp._exact
-
-
-class WarpRatioExact(_Ratio):
-    """Warp error over the source's own, exact flow; 1 for the identity."""
-
-    recipe = "warp_ratio@exact"
-    _track = _Warp._exact
-
-
-class WarpErrorDis(_Error):
-    """Masked MSE x 1000 after warping along the source's DIS flow, occlusions by Lai's check."""
-
-    recipe = "warp_error@dis"
-    _track = _Warp._dis
-
-
-class WarpFloorDis(_Floor):
-    """The source video's own warp error along its DIS flow."""
-
-    recipe = "warp_floor@dis"
-    _track = _Warp._dis
-
-
-class WarpRatioDis(_Ratio):
-    """Warp error over the source's own, DIS flow; 1 for the identity."""
-
-    recipe = "warp_ratio@dis"
-    _track = _Warp._dis

@@ -10,13 +10,17 @@ import pytest
 import torch
 from scipy import ndimage
 from torch.nn import functional as F
+from torchvision.models.optical_flow import Raft_Large_Weights, raft_large
 
 from data.clip import Clip, Edit, Flow
 from data.world.edits import Change, render_edit
 from data.world.render import render_frames, render_truth
 from data.world.scene import Object, Scene
 from metrics.base import Sample, Score
+from metrics.flow_metric import estimate
 from metrics.motion import dis_flow, inconsistent, warp, warp_errors
+from metrics.motion_fidelity import agreement, endpoint_errors
+from metrics.nets.raft import flow_between
 from metrics.registry import get_metric
 
 SHIFT = 3
@@ -216,4 +220,76 @@ def test_tiny_frames_have_no_flow():
 
 
 def test_float_frames_have_the_flow_of_their_uint8_twins():
-    assert np.array_equal(dis_flow(blobs())[0], dis_flow(blobs() / 255)[0])
+    assert np.array_equal(estimate("dis", blobs())[0], estimate("dis", blobs() / 255)[0])
+
+
+# Motion fidelity
+
+
+def test_endpoint_errors_and_agreement_are_those_of_loops():
+    f, g = 4 * noise(7, (2, 5, 6, 2)) - 2, 4 * noise(8, (2, 5, 6, 2)) - 2
+    for t in range(2):
+        gaps = [np.hypot(*(f[t, y, x] - g[t, y, x])) for y in range(5) for x in range(6)]
+        both = [np.hypot(*f[t, y, x]) + np.hypot(*g[t, y, x]) for y in range(5) for x in range(6)]
+        assert endpoint_errors(f, g)[t] == pytest.approx(np.mean(gaps))
+        assert agreement(f, g)[t] == pytest.approx(1 - np.sum(gaps) / np.sum(both))
+
+
+def test_agreement_is_one_for_equal_flows_and_none_for_opposite_or_no_motion():
+    f = 4 * noise(7, (1, 5, 6, 2)) - 2
+    assert agreement(f, f) == pytest.approx(1)
+    assert agreement(f, -f) == pytest.approx(0, abs=1e-12)
+    assert agreement(0 * f, f) == pytest.approx(0, abs=1e-12)
+    assert agreement(9 * f, 9 * (f + 0.1)) == pytest.approx(agreement(f, f + 0.1))
+    assert np.isnan(agreement(0 * f, 0 * f)).all()
+
+
+def test_the_identity_moves_as_the_source_and_shuffled_or_frozen_frames_do_not():
+    video = Clip("blobs", "test", blobs(), "blobs")
+    assert score("motion_fidelity@dis", video, blobs()).value == pytest.approx(1)
+    assert score("motion_error@dis", video, blobs()).value == 0
+    frozen = np.repeat(blobs(1), 4, axis=0)
+    assert score("motion_fidelity@dis", video, frozen).value < 0.05
+    assert score("motion_error@dis", video, frozen).value == pytest.approx(SHIFT, rel=0.2)
+    assert score("motion_fidelity@dis", video, blobs()[::-1]).value < 0.2
+    still = Clip("still", "test", frozen, "blobs")
+    assert score("motion_fidelity@dis", still, frozen).reason.startswith("nothing moves")
+
+
+def test_the_oracle_of_another_colour_moves_as_its_source(clip):
+    asked = clip.edits["colour"]
+    right = score("motion_fidelity@dis", clip, asked.oracle, asked).value
+    black = score("motion_fidelity@dis", clip, np.zeros_like(clip.frames), asked).value
+    assert right > 0.6 and black < 0.05
+    turned = replace(asked, kind="motion")
+    assert "motion" in score("motion_fidelity@dis", clip, asked.oracle, turned).reason
+
+
+# RAFT
+
+
+@pytest.fixture(scope="module")
+def random_raft() -> torch.nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return raft_large(weights=None).eval().requires_grad_(False)
+
+
+def test_raft_sees_frames_as_torchvision_feeds_them(random_raft):
+    frames = (255 * noise(9, (2, 128, 136, 3))).astype(np.uint8)
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    first, second = Raft_Large_Weights.C_T_SKHT_V2.transforms()(images[:1], images[1:])
+    theirs = random_raft(first.contiguous(), second.contiguous(), num_flow_updates=1)[-1]
+    forward, _ = flow_between(random_raft, frames, updates=1)
+    assert np.allclose(forward[0], theirs[0].permute(1, 2, 0).numpy(), atol=1e-3)
+
+
+def test_raft_fills_odd_sizes_up_and_cuts_the_flow_back(random_raft):
+    frames = (255 * noise(9, (2, 131, 129, 3))).astype(np.uint8)
+    padded = np.pad(frames, ((0, 0), (2, 3), (3, 4), (0, 0)), mode="edge")
+    ours, whole = (flow_between(random_raft, video, updates=1)[1] for video in (frames, padded))
+    assert np.array_equal(ours, whole[:, 2:-3, 3:-4])
+
+
+def test_raft_needs_128_pixels_and_its_weights(clip):
+    assert "128 pixels" in score("warp_error@raft-large", clip, clip.frames).reason

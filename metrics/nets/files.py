@@ -17,8 +17,8 @@ from pathlib import Path
 from data.digest import sha256_file
 from metrics.extractors import MissingExtractor
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "models" / "weights" / "extractors"
+PLACE = "models/weights/extractors"  # in the repository's root
+FOLDER = Path(__file__).resolve().parents[2] / PLACE
 ABSENT = "absent"  # in place of a digest
 
 
@@ -168,7 +168,7 @@ class Extractor:
                 return (
                     f"missing extractor '{self.name}': run `make extractors EXTRACTORS={self.name}`"
                     f" to fetch it from {file.origin} ({self.megabytes} MB, {self.licence}), or put"
-                    f" {file.path.rpartition('/')[2]} at {(FOLDER / file.path).relative_to(ROOT)}."
+                    f" {file.path.rpartition('/')[2]} at {PLACE}/{file.path}."
                 )
             if not _sha256(path).startswith(file.sha256):
                 return (
