@@ -123,9 +123,7 @@ def test_prompts_of_other_length_are_refined_unless_replacement_is_asked_for(min
     shares = {"cross_replace_steps": 0.8}
     auto = first(miniature, "p2p", longer, **shares)
     assert torch.equal(auto, first(miniature, "p2p", longer, controller="refine", **shares))
-    with pytest.raises(
-        UserError, match=r"has 5 words and .* has 6; use controller refine"
-    ):
+    with pytest.raises(UserError, match=r"has 5 words and .* has 6; use controller refine"):
         first(miniature, "p2p", longer, controller="replace", **shares)
 
 
