@@ -31,6 +31,8 @@ def _makers() -> dict[str, Callable[[], Metric]]:
                 continue
             if inspect.isabstract(value) or value.__module__ != module.__name__:
                 continue
+            if value.__name__.startswith("_"):  # what several metrics of a file share
+                continue
             for recipe, make in value.recipes().items():
                 if recipe in found:
                     raise ImportError(
