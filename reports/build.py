@@ -67,7 +67,7 @@ def build(results: Results, catalogue: Catalogue, block: TableBlock) -> Table:
     dataset = block.dataset or results.primary
     return Table(
         id=block.name,
-        title=block.title or f"{results.title}: {_about(block, dataset)}",
+        title=block.title or block.name,
         caption=_caption(results, block, scope, slots, (recipes, undefined), len(tests)),
         columns=tuple(columns),
         lines=tuple(lines),

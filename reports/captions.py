@@ -33,9 +33,9 @@ def of_means(clips: int, references: bool, tests: int) -> str:
         text += f"without an interval, which takes {MIN_CLIPS} clips."
     if tests:
         text += (
-            " Bold: the best and every ranked row that is not significantly worse than it "
-            f"(paired sign-flip test over clips, Holm-adjusted p < {ALPHA:g}); none where no row "
-            f"is{_out_of_reach(clips, tests)}. Underlined: second."
+            " Bold: the best and every ranked row that is not significantly worse than it, where "
+            f"any is worse (paired sign-flip test over clips, Holm-adjusted p < {ALPHA:g}"
+            f"{_out_of_reach(clips, tests)}). Underlined: second."
         )
     if references:
         text += " References in italics do not edit or know the answer and are not ranked."
@@ -56,7 +56,7 @@ def _out_of_reach(clips: int, tests: int) -> str:
     """A note where no test can succeed: the least p is 2 in 2^n, which Holm multiplies."""
     if tests * 2 / 2**clips < ALPHA:
         return ""
-    return f" (out of reach with {clips} clips and {tests} comparisons)"
+    return f", out of reach with {clips} clips and {tests} comparisons"
 
 
 def _name(baseline: RowBlock) -> str:

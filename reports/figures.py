@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reports.estimates import Estimate
+from reports.heatmaps import heat_maps
 from reports.plotting import (
     GREY,
     Figure,
@@ -25,6 +26,7 @@ def all_figures(results: Results, table: Table) -> list[Figure]:
         return []
     figures = [_intervals(table)]
     figures += sweep_figures(results, table)
+    figures += heat_maps(results, table)
     seconds = _seconds(results, table)
     if seconds:
         figures.append(_cost_quality(table, seconds))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from experiments.cost_names import COSTS
 from reports.cards import Catalogue
 from reports.results import Results
 from reports.tables import Table, spell
@@ -156,6 +157,7 @@ def _cell(
         "media": None if frames is None else media.add(frames),
         "status": str(line["status"]),
         "scores": scores,
+        "costs": {name: _short(line[name]) for name in COSTS if pd.notna(line.get(name))},
     }
 
 

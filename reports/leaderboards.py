@@ -40,7 +40,11 @@ def leaderboard(results: Results, catalogue: Catalogue, dataset: str, kind: str 
     name = _name(results, "edits" if kind else "leaderboard", dataset)
     name += f"-{file_name(kind.replace('+', '-and-'))}" * bool(kind)
     edits = [kind] if kind else []
-    return build(results, catalogue, TableBlock(name=name, dataset=dataset, edits=edits))
+    about = f"{dataset}, edits of {kind}" if kind else dataset
+    title = f"{results.title}: {about}"
+    return build(
+        results, catalogue, TableBlock(name=name, title=title, dataset=dataset, edits=edits)
+    )
 
 
 def difference_tables(results: Results, catalogue: Catalogue) -> list[Table]:

@@ -57,7 +57,7 @@ def render_page(
             provenance=provenance,
             spec_text=(results.root / "experiments" / f"{results.experiment}.yaml").read_text(),
             style=own("table.css") + own("style.css"),
-            script=own("script.js"),
+            script=own("script.js") + own("trace.js"),
         )
     )
 

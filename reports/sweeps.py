@@ -46,7 +46,7 @@ class Line:
 def sweep_figures(results: Results, table: Table) -> list[Figure]:
     """For each swept setting: curves of all ranked metrics, and the trade-offs along it."""
     figures = []
-    for name in _axes(results):
+    for name in swept_settings(results):
         lines = _lines(results, table, name)
         if lines:
             figures.append(_ablation(table, name, lines))
@@ -56,7 +56,7 @@ def sweep_figures(results: Results, table: Table) -> list[Figure]:
     return figures
 
 
-def _axes(results: Results) -> list[str]:
+def swept_settings(results: Results) -> list[str]:
     """Numeric settings that take at least two values within one method."""
     names: dict[str, set] = {}
     for row in results.rows:

@@ -14,9 +14,10 @@ import yaml
 from metrics.statistics import holm, paired_difference
 from reports.cards import Field, MethodCard
 from reports.estimates import by_clip
+from reports.heatmaps import _grids, heat_maps
 from reports.leaderboards import difference_tables, leaderboard
 from reports.results import Results, load_results
-from reports.sweeps import _lines, _traded, sweep_figures
+from reports.sweeps import _lines, _traded, sweep_figures, swept_settings
 from reports.tables import Table
 from reports.text_tables import to_markdown
 from tests.report_fixture import FixtureCatalogue, fabricate
@@ -114,6 +115,28 @@ def test_lines_carry_the_table_s_means_and_bands(swept: tuple[Results, Table]) -
         assert all(v.low < v.mean < v.high for _, v in known)
         means = [v.mean for _, v in known]
         assert means == sorted(means, reverse=True)  # as made: more injection, steadier
+
+
+def test_two_settings_span_a_heat_map_per_method(swept: tuple[Results, Table]) -> None:
+    results, table = swept
+    grids = _grids(results, swept_settings(results))
+    assert [(g.name, g.across, g.up) for g in grids] == [
+        ("pnp", "pnp_attn_t", "pnp_f_t"), ("tokenflow", "pnp_attn_t", "pnp_f_t"),
+    ]  # fmt: skip
+    for grid in grids:
+        assert (grid.values(0), grid.values(1)) == (list(ATTENTION), list(FEATURES))
+        for (across, up), row in grid.rows.items():
+            assert dict(row.values) == {"pnp_attn_t": across, "pnp_f_t": up}
+    shown = heat_maps(results, only(table, "clip_text@world-tiny"))
+    assert [figure.id for figure in shown] == ["heatmap-1", "heatmap-2"]
+    assert "pnp: mean over clips" in shown[0].caption
+
+
+def test_one_swept_setting_has_no_heat_map(tmp_path: Path) -> None:
+    fabricate(tmp_path, clips=1, seeds=1, frames=1, pictures=False)
+    names = ["pnp_f_t"]
+    results = load_results("made", tmp_path, lambda _: False, lambda _: names)
+    assert _grids(results, swept_settings(results)) == []
 
 
 def test_without_a_metric_of_the_text_nothing_is_traded(swept: tuple[Results, Table]) -> None:

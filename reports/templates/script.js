@@ -34,7 +34,7 @@ function sortTable(button) {
   const numeric = button.dataset.sort === "number";
   const key = (row) => row.children[at].dataset.value;
   for (const body of table.tBodies) {
-    const rows = [...body.rows].sort((a, b) => {
+    const rows = [...body.querySelectorAll("tr[data-text]")].sort((a, b) => {
       const [x, y] = [key(a), key(b)];
       if (x === "" || y === "") return (x === "") - (y === ""); // unknown last, either way
       const order = numeric ? parseFloat(x) - parseFloat(y) : x.localeCompare(y, "en", { numeric: true });
@@ -178,6 +178,15 @@ function play(on) {
 
 // Best and worst.
 const extreme = byId("extreme-choice").elements;
+function openInPlayers(cell, metric) {
+  choice.clip.value = cell.clip;
+  build();
+  if (cell.edit) choice.edit.value = cell.edit;
+  if (cell.seed !== null) choice.seed.value = cell.seed;
+  if (metric) choice.metric.value = metric.recipe;
+  build();
+  byId("players").scrollIntoView();
+}
 function caseCard(cell, metric) {
   const clip = data.clips.find((entry) => entry.key === cell.clip);
   const edit = clip.edits.find((entry) => entry.id === cell.edit) || clip.edits[0];
@@ -189,15 +198,7 @@ function caseCard(cell, metric) {
     return element("div", {}, canvas, element("span", {}, label));
   };
   const open = element("button", { type: "button" }, "Show in the players");
-  open.addEventListener("click", () => {
-    choice.clip.value = cell.clip;
-    build();
-    choice.edit.value = edit.id;
-    if (cell.seed !== null) choice.seed.value = cell.seed;
-    choice.metric.value = metric.recipe;
-    build();
-    byId("players").scrollIntoView();
-  });
+  open.addEventListener("click", () => openInPlayers(cell, metric));
   const name = row.detail ? `${row.title} (${row.detail})` : row.title;
   return element("figure", { class: "case" },
     element("div", { class: "pair" }, picture(clip.source, "source"), picture(cell.media, row.title), picture(edit.oracle, "oracle")),
