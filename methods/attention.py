@@ -31,8 +31,15 @@ PNP_ATTENTION = tuple(
     f"up_blocks.{block}.attentions.{index}.transformer_blocks.0.attn1"
     for block, index in ((1, 1), (1, 2), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1), (3, 2))
 )
-#: The residual branch whose output PnP injects, before the shortcut is added.
-PNP_FEATURES = "up_blocks.1.resnets.1.conv2"
+
+
+def residual_site(block: int) -> str:
+    """A decoder block's residual branch whose output PnP injects, before the shortcut is added."""
+    return f"up_blocks.{block}.resnets.1.conv2"
+
+
+#: Tumanyan et al.'s "layer 4", of 16x16 cells in SD at 512x512.
+PNP_FEATURES = residual_site(1)
 
 
 @contextmanager

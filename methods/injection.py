@@ -6,13 +6,12 @@ decoder's self-attentions from :data:`methods.attention.PNP_ATTENTION`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from methods.attention import (
     PNP_ATTENTION,
-    PNP_FEATURES,
     InjectedAttention,
     Projection,
     RecordedAttention,
@@ -33,12 +32,13 @@ class SourceFeatures:
     """What a pass over n source frames left."""
 
     projections: Mapping[str, Projection]  # by site
+    site: str  # of the residual features
     residual: Tensor  # (n, C, h, w)
     noise: Tensor  # (n, 4, h, w), the pass's own answer
 
     def hooks(self, features: bool) -> dict[str, Any]:
         """Hooks that give the edit's branches the source's residual features, if asked."""
-        return {PNP_FEATURES: replace_output(self.residual)} if features else {}
+        return {self.site: replace_output(self.residual)} if features else {}
 
     def processors(self, attention: bool) -> dict[str, Any]:
         """Processors that give independent frames the source's queries and keys, if asked."""
@@ -46,13 +46,11 @@ class SourceFeatures:
         return {site: InjectedAttention(self.projections[site]) for site in sites}
 
 
-def read_source(
-    backbone: StableDiffusion, branches: Branches, sites: Collection[str] = PNP_ATTENTION
-) -> SourceFeatures:
-    """Run the source branch and keep what may be injected."""
+def read_source(backbone: StableDiffusion, branches: Branches, site: str) -> SourceFeatures:
+    """Run the source branch and keep what may be injected; ``site``: of the residual features."""
     projections: dict[str, Projection] = {}
     outputs: dict[str, Tensor] = {}
-    processors = {site: RecordedAttention(site, projections) for site in sites}
-    with control(backbone.unet, processors, {PNP_FEATURES: record_output(outputs, PNP_FEATURES)}):
+    processors = {name: RecordedAttention(name, projections) for name in PNP_ATTENTION}
+    with control(backbone.unet, processors, {site: record_output(outputs, site)}):
         noise = branches.read(backbone)
-    return SourceFeatures(projections, outputs[PNP_FEATURES], noise)
+    return SourceFeatures(projections, site, outputs[site], noise)

@@ -7,21 +7,20 @@ residual features and self-attention queries and keys guide the first steps of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from methods.attention import control
+from methods.attention import control, residual_site
 from methods.base import (
     Context,
     InversionSpec,
     Method,
     Requirements,
-    Setting,
     Shared,
     State,
     StepPlan,
@@ -29,7 +28,7 @@ from methods.base import (
 )
 from methods.ddim import STABLE_DIFFUSION
 from methods.injection import read_source
-from methods.inversion import check_grids, inversion_spec
+from methods.inversion import InvertedSetting, inversion_spec, inverted_start
 from methods.lazy import lazy_import
 from methods.sampling import Branches, chunks, denoise, guide, guided_step
 
@@ -44,10 +43,9 @@ else:
 SOURCE_PROMPT = ""  # released: the source branch is unconditional, whatever it was inverted with
 
 
-class PnPSetting(Setting):
+class PnPSetting(InvertedSetting):
     """As released (config_pnp.yaml)."""
 
-    n_timesteps: int = Field(50, ge=1, le=500, description="denoising steps")
     n_inversion_steps: int = Field(999, ge=1, le=999, description="DDIM inversion steps")
     guidance_scale: float = Field(7.5, ge=0, le=30, description="classifier-free guidance")
     negative_prompt: str = Field(
@@ -55,16 +53,13 @@ class PnPSetting(Setting):
         description="prompt of the unconditional branch",
     )
     pnp_f_t: float = Field(0.8, ge=0, le=1, description="share of steps with feature injection")
+    pnp_f_block: int = Field(
+        1, ge=0, le=3, description="decoder block whose residual features are injected, as released"
+    )
     pnp_attn_t: float = Field(0.5, ge=0, le=1, description="share of steps with q, k injection")
-
     inversion_prompt: Literal["empty", "clip"] = Field(
         "empty", description="what the source is inverted with: nothing, or the clip's prompt"
     )
-
-    @model_validator(mode="after")
-    def _grids(self) -> PnPSetting:
-        check_grids(self.n_inversion_steps, self.n_timesteps)
-        return self
 
 
 @dataclass(frozen=True)
@@ -77,6 +72,12 @@ class PnPPlan(StepPlan):
     negative_prompt: str
     inject_features: bool
     inject_attention: bool
+    pnp_f_block: int
+
+    @property
+    def source_key(self) -> Hashable:
+        """The source branch keeps the features of one block."""
+        return self.timestep, self.pnp_f_block
 
 
 class PnP(Method):
@@ -113,14 +114,14 @@ class PnP(Method):
                     negative_prompt=setting.negative_prompt,
                     inject_features=features,
                     inject_attention=attention,
+                    pnp_f_block=setting.pnp_f_block,
                 )
             )
         return plans
 
     def start(self, ctx: Context) -> State:
         """The inverted latents of the first timestep."""
-        first = STABLE_DIFFUSION.timesteps(ctx.setting.n_timesteps)[0]
-        return State(ctx.inversion.latents[first])
+        return inverted_start(ctx)
 
     def step(self, ctx: Context, state: State, plan: PnPPlan, k: int) -> State:
         """Denoise with the source's features of this timestep."""
@@ -151,7 +152,8 @@ def pnp_step(
     noise = []
     for part in chunks(len(latents), Branches.COUNT, backbone.max_samples):
         seen = branches[part]
-        source = shared((plan.source_key, part.start), partial(read_source, backbone, seen))
+        work = partial(read_source, backbone, seen, residual_site(plan.pnp_f_block))
+        source = shared((plan.source_key, part.start), work)
         processors = source.processors(plan.inject_attention)
         with control(backbone.unet, processors, source.hooks(plan.inject_features)):
             uncond, cond = seen.edit(backbone)

@@ -64,9 +64,15 @@ class SourceFrames:
 
 
 def read_keyframes(
-    backbone: StableDiffusion, branches: Branches, sites: Collection[str] = PNP_ATTENTION
+    backbone: StableDiffusion,
+    branches: Branches,
+    sites: Collection[str] = PNP_ATTENTION,
+    residual_at: str = PNP_FEATURES,
 ) -> SourceKeyframes:
-    """The source branch on the keyframes, each by itself; ``sites``: where injection may come."""
+    """The source branch on the keyframes, each by itself.
+
+    ``sites``: where attention may be injected; ``residual_at``: where residual features may.
+    """
     tokens: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
     projections: dict[str, Projection] = {}
@@ -80,9 +86,9 @@ def read_keyframes(
         )
         for site in self_attention_sites(backbone.unet)
     }
-    with control(backbone.unet, processors, {PNP_FEATURES: record_output(residual, PNP_FEATURES)}):
+    with control(backbone.unet, processors, {residual_at: record_output(residual, residual_at)}):
         noise = branches.read(backbone)
-    features = SourceFeatures(projections, residual[PNP_FEATURES], noise)
+    features = SourceFeatures(projections, residual_at, residual[residual_at], noise)
     return SourceKeyframes(tokens, outputs, features)
 
 
@@ -139,7 +145,11 @@ def join(
 
 
 def read_frames(
-    backbone: StableDiffusion, branches: Branches, source: SourceRecord, way: Route
+    backbone: StableDiffusion,
+    branches: Branches,
+    source: SourceRecord,
+    way: Route,
+    residual_at: str = PNP_FEATURES,
 ) -> SourceFrames:
     """The source branch on any frames: match their tokens with those of the keyframes."""
     matches: Matches = {}
@@ -148,9 +158,10 @@ def read_frames(
         site: MatchedAttention(site, source.tokens, source.outputs, way, matches)
         for site in source.tokens
     }
-    with control(backbone.unet, processors, {PNP_FEATURES: record_output(residual, PNP_FEATURES)}):
+    with control(backbone.unet, processors, {residual_at: record_output(residual, residual_at)}):
         noise = branches.read(backbone)
-    return SourceFrames(matches, SourceFeatures({}, residual[PNP_FEATURES], noise))
+    features = SourceFeatures({}, residual_at, residual[residual_at], noise)
+    return SourceFrames(matches, features)
 
 
 def propagate(

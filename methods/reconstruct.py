@@ -10,24 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import Field, model_validator
 
-from methods.base import Context, InversionSpec, Method, Requirements, Setting, State, StepPlan
+from methods.base import Context, InversionSpec, Method, Requirements, State, StepPlan
 from methods.ddim import STABLE_DIFFUSION
-from methods.inversion import check_grids, inversion_spec
+from methods.inversion import InvertedSetting, inversion_spec, inverted_start
 from methods.sampling import conditional_noise, denoise
 
 
-class ReconstructSetting(Setting):
+class ReconstructSetting(InvertedSetting):
     """How finely to invert and to denoise."""
-
-    n_timesteps: int = Field(50, ge=1, le=999, description="denoising steps")
-    n_inversion_steps: int = Field(50, ge=1, le=999, description="DDIM inversion steps")
-
-    @model_validator(mode="after")
-    def _grids(self) -> ReconstructSetting:
-        check_grids(self.n_inversion_steps, self.n_timesteps)
-        return self
 
 
 @dataclass(frozen=True)
@@ -66,8 +57,7 @@ class Reconstruct(Method):
 
     def start(self, ctx: Context) -> State:
         """The inverted latents of the first timestep."""
-        first = STABLE_DIFFUSION.timesteps(ctx.setting.n_timesteps)[0]
-        return State(ctx.inversion.latents[first])
+        return inverted_start(ctx)
 
     def step(self, ctx: Context, state: State, plan: ReconstructPlan, k: int) -> State:
         """One unguided DDIM step under the source prompt."""

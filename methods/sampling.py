@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from methods.base import Context, State
 from methods.ddim import move
 from methods.lazy import lazy_import
 
@@ -95,6 +96,19 @@ def guided_step(
         ]
     )
     return denoise(backbone, latents, noise, timestep, previous)
+
+
+def edit_step(ctx: Context, state: State, plan: Any) -> State:
+    """One guided DDIM step towards the edit's prompt, every frame by itself.
+
+    ``plan`` names ``timestep``, ``previous``, ``guidance_scale`` and ``negative_prompt``.
+    """
+    backbone = ctx.backbone
+    embeddings = backbone.embed([plan.negative_prompt, ctx.edit.prompt])
+    latents = guided_step(
+        backbone, state.latents, embeddings, plan.timestep, plan.previous, plan.guidance_scale
+    )
+    return State(latents, state.extra)
 
 
 def conditional_noise(

@@ -17,7 +17,7 @@ from pydantic import Field
 from methods.base import Context, Method, Setting, State, StepPlan
 from methods.ddim import STABLE_DIFFUSION, add_noise
 from methods.lazy import lazy_import
-from methods.sampling import guided_step
+from methods.sampling import edit_step
 
 if TYPE_CHECKING:
     import torch
@@ -83,16 +83,7 @@ class SDEdit(Method):
 
     def step(self, ctx: Context, state: State, plan: SDEditPlan, k: int) -> State:
         """One guided DDIM step."""
-        embeddings = ctx.backbone.embed([plan.negative_prompt, ctx.edit.prompt])
-        latents = guided_step(
-            ctx.backbone,
-            state.latents,
-            embeddings,
-            plan.timestep,
-            plan.previous,
-            plan.guidance_scale,
-        )
-        return State(latents, state.extra)
+        return edit_step(ctx, state, plan)
 
     def finish(self, ctx: Context, state: State) -> np.ndarray:
         """Decode."""

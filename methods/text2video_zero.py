@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from methods.attention import attend, control, self_attention_sites, split_heads
-from methods.base import Context, InversionSpec, Method, Requirements, Setting, State, StepPlan
+from methods.base import Context, InversionSpec, Method, Requirements, State, StepPlan
 from methods.ddim import STABLE_DIFFUSION
-from methods.inversion import check_grids, inversion_spec
-from methods.sampling import guided_step
+from methods.inversion import InvertedSetting, inversion_spec, inverted_start
+from methods.sampling import edit_step
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
@@ -29,18 +29,11 @@ if TYPE_CHECKING:
 BRANCHES = 2  # unconditional, conditional
 
 
-class Text2VideoZeroSetting(Setting):
+class Text2VideoZeroSetting(InvertedSetting):
     """As released, with DDIM inversion in place of conditions on edges or poses."""
 
-    n_timesteps: int = Field(50, ge=1, le=500, description="denoising steps")
-    n_inversion_steps: int = Field(50, ge=1, le=999, description="DDIM inversion steps")
     guidance_scale: float = Field(7.5, ge=0, le=30, description="classifier-free guidance")
     negative_prompt: str = Field("", description="prompt of the unconditional branch")
-
-    @model_validator(mode="after")
-    def _grids(self) -> Text2VideoZeroSetting:
-        check_grids(self.n_inversion_steps, self.n_timesteps)
-        return self
 
 
 @dataclass(frozen=True)
@@ -83,25 +76,15 @@ class Text2VideoZero(Method):
 
     def start(self, ctx: Context) -> State:
         """The inverted latents of the first timestep."""
-        first = STABLE_DIFFUSION.timesteps(ctx.setting.n_timesteps)[0]
-        return State(ctx.inversion.latents[first])
+        return inverted_start(ctx)
 
     def step(self, ctx: Context, state: State, plan: Text2VideoZeroPlan, k: int) -> State:
         """One guided DDIM step with cross-frame attention in every self-attention."""
-        embeddings = ctx.backbone.embed([plan.negative_prompt, ctx.edit.prompt])
         first: dict[str, Tensor] = {}
         sites = self_attention_sites(ctx.backbone.unet)
         processors = {site: FirstFrameAttention(site, first) for site in sites}
         with control(ctx.backbone.unet, processors):
-            latents = guided_step(
-                ctx.backbone,
-                state.latents,
-                embeddings,
-                plan.timestep,
-                plan.previous,
-                plan.guidance_scale,
-            )
-        return State(latents, state.extra)
+            return edit_step(ctx, state, plan)
 
     def finish(self, ctx: Context, state: State) -> np.ndarray:
         """Decode."""

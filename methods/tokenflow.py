@@ -15,18 +15,17 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from methods.base import Context, InversionSpec, Method, Requirements, Setting, State, StepPlan
+from methods.base import Context, InversionSpec, Method, Requirements, State, StepPlan
 from methods.ddim import STABLE_DIFFUSION
-from methods.inversion import check_grids, inversion_spec
+from methods.inversion import InvertedSetting, inversion_spec
 from methods.routes import draw_keyframes
 from methods.sampling import Branches
 from methods.tokenflow_step import renoised, tokenflow_step
 
 
-class TokenFlowSetting(Setting):
+class TokenFlowSetting(InvertedSetting):
     """Defaults are the released program's (config_pnp.yaml), its departures from the paper too."""
 
-    n_timesteps: int = Field(50, ge=1, le=500, description="denoising steps")
     n_inversion_steps: int = Field(500, ge=1, le=999, description="DDIM inversion steps")
     guidance_scale: float = Field(7.5, ge=0, le=30, description="classifier-free guidance")
     negative_prompt: str = Field(
@@ -47,6 +46,9 @@ class TokenFlowSetting(Setting):
         description="noise of the noisiest inverted latents, or the first step's latents as saved",
     )
     pnp_f_t: float = Field(0.8, ge=0, le=1, description="share of steps with feature injection")
+    pnp_f_block: int = Field(
+        1, ge=0, le=3, description="decoder block whose residual features are injected, as released"
+    )
     pnp_attn_t: float = Field(0.5, ge=0, le=1, description="share of steps with q, k injection")
     batch_size: int = Field(8, ge=1, le=256, description="frames per keyframe")
     keyframes: Literal["drawn", "fixed"] = Field(
@@ -70,8 +72,7 @@ class TokenFlowSetting(Setting):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> TokenFlowSetting:
-        check_grids(self.n_inversion_steps, self.n_timesteps)
+    def _odd_window(self) -> TokenFlowSetting:
         if self.window and self.window % 2 == 0:
             raise ValueError(f"window {self.window} must be odd (a centre and its sides), or 0")
         return self
@@ -87,6 +88,7 @@ class TokenFlowPlan(StepPlan):
     negative_prompt: str
     inject_features: bool
     inject_attention: bool
+    pnp_f_block: int
     start: str | None  # matters to the start, and so stands in the first plan only
     batch_size: int
     keyframes: str
@@ -98,7 +100,14 @@ class TokenFlowPlan(StepPlan):
     @property
     def source_key(self) -> Hashable:
         """The source branch of a step depends on what its keyframes are and serve, too."""
-        return self.timestep, self.batch_size, self.keyframes, self.keyframe_batch, self.blend
+        return (
+            self.timestep,
+            self.pnp_f_block,
+            self.batch_size,
+            self.keyframes,
+            self.keyframe_batch,
+            self.blend,
+        )
 
 
 class TokenFlow(Method):
@@ -137,6 +146,7 @@ class TokenFlow(Method):
                 negative_prompt=setting.negative_prompt,
                 inject_features=pnp and k < int(n * setting.pnp_f_t),
                 inject_attention=pnp and k < int(n * setting.pnp_attn_t),
+                pnp_f_block=setting.pnp_f_block,
                 start=setting.start if k == 0 else None,
                 batch_size=setting.batch_size,
                 keyframes=setting.keyframes,

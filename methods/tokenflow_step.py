@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from methods.attention import PNP_ATTENTION, self_attention_sites
+from methods.attention import PNP_ATTENTION, residual_site, self_attention_sites
 from methods.base import Shared, compute
 from methods.ddim import add_noise, noise_between
 from methods.lazy import lazy_import
@@ -39,6 +39,7 @@ class Switches(Protocol):
     guidance_scale: float
     inject_features: bool
     inject_attention: bool
+    pnp_f_block: int
     batch_size: int
     keyframe_batch: int
     blend: str
@@ -66,9 +67,8 @@ def tokenflow_step(
     noise = []
     for part in chunks(len(branches.latents), Branches.COUNT, backbone.max_samples):
         way, seen = _route(range(part.start, part.stop), keyframes, plan), branches[part]
-        frames = shared(
-            (plan.source_key, part.start), partial(read_frames, backbone, seen, record, way)
-        )
+        work = partial(read_frames, backbone, seen, record, way, residual_site(plan.pnp_f_block))
+        frames = shared((plan.source_key, part.start), work)
         uncond, cond = propagate(
             backbone, seen, frames, outputs, way, features=plan.inject_features
         )
@@ -99,7 +99,8 @@ def _keyframe_pass(
     parts = []
     for first in range(0, len(keyframes), size):
         seen = branches[keyframes[first : first + size]]
-        work = partial(read_keyframes, backbone, seen)
+        residual_at = residual_site(plan.pnp_f_block)
+        work = partial(read_keyframes, backbone, seen, residual_at=residual_at)
         source = shared((plan.source_key, "keyframes", first), work)
         _, outputs = edit_keyframes(
             backbone,
