@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from bench import engine, tokenflow
+from bench import engine, layout, tokenflow
 from bench.figures import Figure
 from bench.networks import SIZES
 from data.errors import UserError, unknown
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[str], Iterator[Figure]]] = {
     **{f"grid-time/{name}": partial(engine.elapsed, name) for name in GRIDS},
     **{f"memory/{size.name}": partial(tokenflow.memory, size) for size in SIZES},
     **{f"keyframes/{size.name}": partial(tokenflow.keyframe_pass, size) for size in SIZES},
+    **{f"layout/{size.name}": partial(layout.guidance_pass, size) for size in SIZES},
     **{f"step/{size.name}": partial(tokenflow.whole_step, size) for size in SIZES},
 }
 
