@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from methods.backbones.stable_diffusion import StableDiffusion
     from methods.inflation import Inflation
     from methods.inversion import Inversion
+    from methods.kept_passes import Keep
 
 T = TypeVar("T")
 Shared = Callable[[Hashable, Callable[[], T]], T]
@@ -50,12 +51,16 @@ class Requirements:
 
 @dataclass(frozen=True)
 class InversionSpec:
-    """Everything the inverted latents of a clip depend on, besides clip and backbone."""
+    """Everything the inverted latents of a clip depend on, besides clip and backbone.
+
+    ``keep`` alone changes nothing of them: what else is to be kept for the edit.
+    """
 
     steps: int  # inversion steps
     save: tuple[int, ...]  # timesteps whose latents are kept
     prompt: str
     inflation: Inflation | None = None  # how the network sees the clip; None: frame by frame
+    keep: Keep | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ self-attention those outside the edited object's mask.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,10 +19,12 @@ from methods.base import Context, InversionSpec, Method, Requirements, State
 from methods.blending import blend, word_mask
 from methods.inflation import FrameName, Inflation
 from methods.inversion import inversion_spec, inverted_start
+from methods.kept_passes import Keep
 from methods.map_sites import LARGEST_MAP
 from methods.prompt_edit import PromptEditPlan, PromptEditSetting, switches
 from methods.prompt_edit_step import prompt_edit, read_prompts
 from methods.sampling import denoise
+from methods.source_pass import SourcePass, read_source
 
 BLENDED = (0.2, 0.8)  # share of steps whose latents are blended, both ends left out
 
@@ -45,6 +47,15 @@ class FateZeroSetting(PromptEditSetting):
         "identity",
         description="untrained temporal layers: none, or the released ones' random constants",
     )
+    keep: Literal["recompute", "auto", "device", "host", "disk"] = Field(
+        "recompute",
+        description="where the source's attention of all steps waits for the edit, or recompute: "
+        "run the source again in every step; auto is the host within keep_gb, else recompute",
+    )
+    keep_gb: float = Field(12, gt=0, le=10_000, description="most GB that may be kept")
+    keep_dtype: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32", description="precision of what is kept; float32 gives the frames of recompute"
+    )
 
     @property
     def inflation(self) -> Inflation:
@@ -54,9 +65,13 @@ class FateZeroSetting(PromptEditSetting):
 
 @dataclass(frozen=True, kw_only=True)
 class FateZeroPlan(PromptEditPlan):
-    """One step of an inflated network."""
+    """One step of an inflated network.
+
+    ``evaluations`` are those of ``recompute``; kept passes are not run again.
+    """
 
     inflation: Inflation
+    keep: Keep | None
 
 
 class FateZero(Method):
@@ -82,15 +97,30 @@ class FateZero(Method):
     def inversion(self, setting: FateZeroSetting, clip_prompt: str) -> InversionSpec:
         """Inverted with the clip's prompt by the inflated network, in as many steps as sampled."""
         n = setting.n_timesteps
-        return inversion_spec(n, n, clip_prompt, setting.inflation)
+        spec = inversion_spec(n, n, clip_prompt, setting.inflation)
+        return replace(spec, keep=self._keep(setting))
+
+    def _keep(self, setting: FateZeroSetting) -> Keep | None:
+        """Which passes are kept: those that steps read, and of them what is read."""
+        if setting.keep == "recompute":
+            return None
+        plans = self.plan(setting.model_copy(update={"keep": "recompute"}), 1)
+        reads = (
+            (p.timestep, p.takes_cross or bool(p.mask_size), p.replace_self)
+            for p in plans
+            if p.source_evaluations
+        )
+        return Keep(setting.keep, setting.keep_gb, setting.keep_dtype, tuple(reads))
 
     def plan(self, setting: FateZeroSetting, n_frames: int) -> Sequence[FateZeroPlan]:
         """Maps are taken while their shares last; latents are blended in the middle steps."""
         n = setting.n_timesteps
         first, last = (int(share * n) for share in BLENDED)
+        keep = self._keep(setting)
         return [
             FateZeroPlan(
                 inflation=setting.inflation,
+                keep=keep,
                 **switches(
                     setting,
                     k,
@@ -114,13 +144,12 @@ class FateZero(Method):
         by then. Both as released.
         """
         kept = ctx.inversion
-        source = kept.clean if plan.previous < 0 else kept.latents[plan.previous]
         result = prompt_edit(
             ctx,
             state.latents,
-            source,
             read_prompts(ctx, plan),
             plan,
+            lambda _: source_pass(ctx, plan),
             inflation=plan.inflation,
             self_queries=LARGEST_MAP,
         )
@@ -140,3 +169,16 @@ class FateZero(Method):
     def finish(self, ctx: Context, state: State) -> np.ndarray:
         """Decode."""
         return ctx.backbone.decode(state.latents)
+
+
+def source_pass(ctx: Context, plan: FateZeroPlan) -> SourcePass:
+    """The pass of the inversion step that led to the plan's timestep: as kept, or run again."""
+    kept, backbone = ctx.inversion, ctx.backbone
+    if plan.keep and kept.passes:
+        found = kept.passes.get(plan.keep, plan.timestep, backbone.device)
+        if found:
+            return found
+    latents = kept.clean if plan.previous < 0 else kept.latents[plan.previous]
+    embedding = backbone.embed([kept.spec.prompt])
+    source = read_source(backbone, latents, embedding, plan.timestep, plan.inflation)
+    return plan.keep.of(plan.timestep, source) if plan.keep else source

@@ -18,8 +18,9 @@ from data.files import whole
 from methods.base import Context, InversionSpec, Setting, State
 from methods.ddim import STABLE_DIFFUSION, move
 from methods.inflation import Inflation
-from methods.sampling import conditional_noise, predict_branches
-from methods.source_pass import inflated
+from methods.kept_passes import KeptPasses
+from methods.sampling import conditional_noise
+from methods.source_pass import read_source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,7 @@ class Inversion:
     spec: InversionSpec
     clean: Tensor
     latents: dict[int, Tensor]
+    passes: KeptPasses | None = None  # never stored: an edit can run them again
 
     @property
     def noisiest(self) -> int:
@@ -135,14 +137,17 @@ def invert(backbone: StableDiffusion, latents: Tensor, spec: InversionSpec) -> I
         raise ValueError(f"inversion in {spec.steps} steps does not pass {spec.save}")
     embedding = backbone.embed([spec.prompt])
     x, previous, kept = latents, -1, {}
+    passes = KeptPasses(spec.keep) if spec.keep else None
     for t in grid:
         if spec.inflation is None:
             noise = conditional_noise(backbone, x, embedding, t)
         else:
-            with inflated(backbone.unet, spec.inflation, len(x)):
-                noise = predict_branches(backbone, [x], embedding, t)[0]
+            source = read_source(backbone, x, embedding, t, spec.inflation)
+            noise = source.noise
+            if passes:
+                passes.offer(t, source)
         x = move(x, noise, backbone.alpha(previous), backbone.alpha(t))
         previous = t
         if t in spec.save:
             kept[t] = x
-    return Inversion(spec, latents, kept)
+    return Inversion(spec, latents, kept, passes)

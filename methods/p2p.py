@@ -20,6 +20,7 @@ from methods.inversion import InvertedSetting, inversion_spec, inverted_start
 from methods.prompt_edit import PromptEditPlan, PromptEditSetting, switches
 from methods.prompt_edit_step import prompt_edit, read_prompts
 from methods.sampling import denoise
+from methods.source_pass import SourcePass, read_source
 
 BLENDED_FROM = 0.2  # share of steps before latents are blended
 SELF_QUERIES = 16**2  # larger self-attention maps are left alone, as released
@@ -73,17 +74,22 @@ class P2P(Method):
 
     def step(self, ctx: Context, state: State, plan: P2PPlan, k: int) -> State:
         """One guided step under the source's maps; masks are of all maps seen so far."""
-        kept = ctx.inversion
+        kept, backbone = ctx.inversion, ctx.backbone
+
+        def read(part: slice) -> SourcePass:
+            seen = kept.latents[plan.timestep][part]
+            return read_source(backbone, seen, backbone.embed([kept.spec.prompt]), plan.timestep)
+
         result = prompt_edit(
             ctx,
             state.latents,
-            kept.latents[plan.timestep],
             read_prompts(ctx, plan),
             plan,
+            read,
             inflation=None,
             self_queries=SELF_QUERIES,
         )
-        latents = denoise(ctx.backbone, state.latents, result.noise, plan.timestep, plan.previous)
+        latents = denoise(backbone, state.latents, result.noise, plan.timestep, plan.previous)
         extra = dict(state.extra)
         if plan.watch:
             extra["seen"] = result.target_seen + extra.get("seen", 0)

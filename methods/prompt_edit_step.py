@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from methods.lazy import lazy_import
 from methods.map_control import CrossEdit, MapControl, SelfEdit, Watch
 from methods.map_sites import map_sizes, mask_sites
 from methods.sampling import chunks, guide, predict_branches
-from methods.source_pass import inflated, read_source
+from methods.source_pass import inflated
 from methods.word_aligner import align, token_weights
 from methods.words import Prompt, read_prompt
 
@@ -77,9 +77,9 @@ def read_prompts(ctx: Context, plan: PromptEditPlan) -> Prompts:
 def prompt_edit(
     ctx: Context,
     latents: Tensor,
-    source_latents: Tensor,
     prompts: Prompts,
     plan: PromptEditPlan,
+    read: Callable[[slice], SourcePass],
     *,
     inflation: Inflation | None,
     self_queries: int,
@@ -87,19 +87,16 @@ def prompt_edit(
     """Run source (shared), unconditional and conditional branch of all frames.
 
     An inflated network sees the whole clip in one call, another as many frames as it may.
+    ``read`` gives the source's pass over some frames.
     """
     backbone, n = ctx.backbone, len(latents)
     network = backbone.unet
     embeddings = backbone.embed([plan.negative_prompt, prompts.target.text])
-    embedding = backbone.embed([prompts.source.text])
     results = []
     for part in chunks(n, 1, n if inflation else backbone.max_samples):
         source, x = None, latents[part]
         if plan.source_evaluations:
-            work = partial(
-                read_source, backbone, source_latents[part], embedding, plan.timestep, inflation
-            )
-            source = ctx.shared((plan.source_key, part.start), work)
+            source = ctx.shared((plan.source_key, part.start), partial(read, part))
         maps, seen = _map_control(network, x, prompts, plan, source, self_queries)
         with inflated(network, inflation, len(x)):
             uncond = predict_branches(backbone, [x], embeddings[:1], plan.timestep)[0]

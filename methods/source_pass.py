@@ -58,9 +58,10 @@ class SourcePass:
     def map(self, network: nn.Module, site: str) -> Tensor:
         """The attention map of a site, (n, heads, queries, keys)."""
         kept = self.projections[site]
+        query, key = (x.to(network.dtype) for x in (kept.query, kept.key))
         attend_to = frame_list(network, site, self.inflation)
-        key = from_listed_frames(kept.key, attend_to, len(kept.query))
-        return attention_map(network.get_submodule(site), kept.query, key)
+        key = from_listed_frames(key, attend_to, len(query))
+        return attention_map(network.get_submodule(site), query, key)
 
     def maps(self, network: nn.Module, sites: Sequence[str]) -> list[Tensor]:
         """The maps of several sites."""
