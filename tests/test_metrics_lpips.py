@@ -90,6 +90,19 @@ def test_regions_see_only_their_own_changes():
     assert value("lpips@squeeze", clip.frames) == value("oracle_lpips@squeeze", edit.oracle) == 0
 
 
+def test_pie_bench_s_lpips_has_both_pictures_black_inside_the_mask(random_squeezenet):
+    masks = np.zeros((1, 2, 45, 61), bool)
+    masks[0, :, 10:30, 12:40] = True
+    clip = Clip("box", "test", noise(0), "a red box", masks=masks)
+    found = get_metric("lpips_outside@pie-compat").compute(Sample(noise(4), clip, None))
+    inside = masks[0].copy()
+    inside[:, 0] = inside[:, -1] = inside[:, :, 0] = inside[:, :, -1] = True
+    a, b = (tensor(v * ~inside[..., None]).float() for v in (noise(4), clip.frames))
+    with torch.no_grad():
+        expected = theirs(random_squeezenet)(2 * a - 1, 2 * b - 1)
+    assert found.value == pytest.approx(float(expected.mean()), rel=1e-3)
+
+
 def test_black_frames_have_a_finite_distance():
     black = np.zeros((1, 32, 33, 3), np.uint8)
     values = feature_distance(lpips.lpips_net("squeeze"), black, noise(0, black.shape))
