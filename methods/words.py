@@ -63,8 +63,8 @@ class Prompt:
         return found
 
     def tokens_of_all(self, words: Sequence[str]) -> list[int]:
-        """Positions of several words."""
-        return [position for word in words for position in self.tokens_of(word)]
+        """Positions of several words, each once."""
+        return list(dict.fromkeys(p for word in words for p in self.tokens_of(word)))
 
 
 def read_prompt(tokenizer: CLIPTokenizer, text: str) -> Prompt:

@@ -36,7 +36,7 @@ def aligner_cases(recording: Recording) -> Iterator[Case]:
                 partial(_compare_pair, recording, name, p, pairs[p["index"]], tokenizer),
             )
         for entry in content["equalizers"]:
-            yield entry["tensor"], partial(_weights, recording, entry, pairs)
+            yield entry["tensor"], partial(_weights, recording, entry, pairs, tokenizer)
         for entry in content["cross_replace_alpha"]:
             yield entry["tensor"], partial(_shares, recording, entry, pairs[entry["pair"]][1])
         for entry in content["blend_word_layers"]:
@@ -72,7 +72,7 @@ def _compare_pair(
     tensors, key = recording.tensors, f"{name}.pair{recorded['index']:02d}"
     for prompt, side in zip(pair, ("source", "target"), strict=True):
         for word, tokens in recorded[f"word_inds_{side}"].items():
-            yield equal(tokens, prompt.tokens_of(word))
+            yield equal(tokens, prompt.tokens_of(word) if word in prompt.words else [])
         if tokenizer:
             cut = read_prompt(tokenizer, prompt.text)
             yield equal(list(prompt.ids), list(cut.ids))
@@ -90,12 +90,16 @@ def _compare_pair(
         yield compare(tensors[f"{key}.replace_mapper"][0], replaced, EXACT)
 
 
-def _weights(recording: Recording, entry: dict[str, Any], pairs: Pairs) -> Iterator[Comparison]:
+def _weights(
+    recording: Recording, entry: dict[str, Any], pairs: Pairs, tokenizer: CLIPTokenizer | None
+) -> Iterator[Comparison]:
     found = [p for pair in pairs.values() for p in pair if p.text == entry["text"]]
-    if not found:
+    if not found and tokenizer is None:
         raise CannotRun(f"the tokens of '{entry['text']}' are not recorded")
-    given = tuple(zip(entry["words"], entry["values"], strict=True))
-    weights = torch.from_numpy(token_weights(found[0], given))
+    prompt = found[0] if found else read_prompt(tokenizer, entry["text"])
+    pairs_given = zip(entry["words"], entry["values"], strict=True)
+    given = tuple(pair for pair in pairs_given if pair[0] in prompt.words)
+    weights = torch.from_numpy(token_weights(prompt, given))
     yield compare(recording.tensors[entry["tensor"]][0], weights, EXACT)
 
 

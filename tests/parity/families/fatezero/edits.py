@@ -117,7 +117,11 @@ class Run:
             cross_replace_start=cross[0],
             cross_replace_steps=cross[1],
             word_steps=[entry for entry in words if entry[0] in known],
-            word_weights=list(zip(weights["words"], weights["values"], strict=True)),
+            word_weights=[
+                pair
+                for pair in zip(weights["words"], weights["values"], strict=True)
+                if pair[0] in known
+            ],
             self_replace_start=own[0],
             self_replace_steps=own[1],
             blend_self_attention=given.get("blend_self_attention", False),
