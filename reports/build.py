@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import pandas as pd
 
@@ -15,8 +16,9 @@ from reports.columns import cost_column, metric_column, published_column
 from reports.differences import difference_entry, partners_of
 from reports.estimates import Estimate, difference, estimate, quartiles
 from reports.layout import Slot, choose_rows, lay_out
-from reports.ranks import against_baseline, against_best, corrected
-from reports.results import Part, Results
+from reports.ranks import Behind, against_baseline, against_best, corrected
+from reports.results import Results
+from reports.rows import Part
 from reports.tables import ABSENT, Column, Entry, Line, Table, make_entry
 
 
@@ -33,17 +35,18 @@ def build(results: Results, catalogue: Catalogue, block: TableBlock) -> Table:
     scope = _scope(results, slots)
     recipes, undefined = _recipes(results, catalogue, block, scope[scope["status"] == "ok"])
     cells = [(recipe, at) for recipe in recipes for at in range(len(values))]
+    behind = cache(lambda part: part.of(results.scored))
     places = [(i, j) for i in range(len(slots)) for j in range(len(cells))]
     parts = {(i, j): slots[i].parts[cells[j][1]] for i, j in places}
-    numbers = {(i, j): _number(results.ok, parts[i, j], cells[j][0], partners) for i, j in places}
+    numbers = {(i, j): _number(behind, parts[i, j], cells[j][0], partners) for i, j in places}
     columns = [
         _column(catalogue, recipe, values[at], [numbers[i, j] for i in range(len(slots))])
         for j, (recipe, at) in enumerate(cells)
     ]
     if block.baseline:
-        tests, ranks = against_baseline(results.ok, parts, columns, partners), {}
+        tests, ranks = against_baseline(behind, parts, columns, partners), {}
     else:
-        tests, ranks = against_best(results.ok, slots, parts, numbers, columns)
+        tests, ranks = against_best(behind, slots, parts, numbers, columns)
     adjusted = corrected(tests)
     clips = scope["clip"].nunique()
     lines = []
@@ -103,16 +106,18 @@ def _recipes(
 
 
 def _number(
-    ok: pd.DataFrame, part: Part | None, recipe: str, partners: Mapping[str, str]
+    behind: Behind, part: Part | None, recipe: str, partners: Mapping[str, str]
 ) -> Estimate | None:
     """The estimate behind an entry: a mean, a difference, or a cost's median."""
-    if part is None or recipe not in ok:
+    if part is None:
         return None
-    lines = part.of(ok)
+    lines = behind(part)
+    if recipe not in lines:
+        return None
     if recipe in COSTS:  # a cell that several requests share was measured once
         return quartiles(lines.drop_duplicates("cell")[recipe])
     if partners:
-        return difference(lines, replace(part, row=partners[part.row]).of(ok), recipe)
+        return difference(lines, behind(replace(part, row=partners[part.row])), recipe)
     return estimate(lines, recipe)
 
 

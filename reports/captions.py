@@ -8,7 +8,8 @@ import pandas as pd
 
 from experiments.schema import PublishedBlock, RowBlock
 from reports.estimates import MIN_CLIPS
-from reports.results import Results, show_value
+from reports.results import Results
+from reports.rows import show_value
 
 ALPHA = 0.05
 

@@ -83,8 +83,21 @@ def paired_test(a: pd.DataFrame, b: pd.DataFrame, column: str) -> Test | None:
 
 
 def _differences(a: pd.DataFrame, b: pd.DataFrame, column: str) -> tuple[float, ...]:
-    left, right = (lines.set_index(REQUEST)[column].dropna() for lines in (a, b))
-    return by_clip((left - right).dropna().reset_index(), column)
+    left, right = _by_request(a, column), _by_request(b, column)
+    shared = [request for request in left if request in right]
+    gaps = [left[request] - right[request] for request in shared]
+    names = [[request[at] for request in shared] for at in (1, 2)]  # clip, edit
+    return tuple(clip_means(gaps, *names).values())
+
+
+def _by_request(lines: pd.DataFrame, column: str) -> dict[tuple, float]:
+    """Request: its value, where it has one."""
+    requests = zip(*(lines[name] for name in REQUEST), strict=True)
+    return {
+        request: value
+        for request, value in zip(requests, lines[column], strict=True)
+        if value == value
+    }
 
 
 def quartiles(values: pd.Series) -> Estimate | None:

@@ -15,7 +15,8 @@ from reports.plotting import (
     panels,
     ranked,
 )
-from reports.results import Results, Row
+from reports.results import Results
+from reports.rows import Row
 from reports.sweeps import sweep_figures
 from reports.tables import Table
 

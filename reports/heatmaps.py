@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from reports.plotting import Figure, axis_label, finish, marked, panels, ranked
-from reports.results import Results, Row, show_value
+from reports.results import Results
+from reports.rows import Row, show_value
 from reports.sweeps import swept_settings
 from reports.tables import Column, Table, write
 

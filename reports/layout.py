@@ -11,7 +11,8 @@ import pandas as pd
 from data.errors import UserError
 from experiments.schema import RowBlock, TableBlock
 from reports.cards import Catalogue
-from reports.results import Part, Results, Row, show_value
+from reports.results import Results
+from reports.rows import Part, Row, show_value
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -11,15 +11,16 @@ from metrics.statistics import holm
 from reports.captions import ALPHA
 from reports.estimates import Estimate, Test, paired_test
 from reports.layout import Slot
-from reports.results import Part
+from reports.rows import Part
 from reports.tables import Column
 
 Place = tuple[int, int]  # line and column
+Behind = Callable[[Part], pd.DataFrame]  # the requests behind a number that have scores
 NOTHING = Test(1.0, None, 0.5, 0)  # no clip in common: nothing can be said
 
 
 def against_best(
-    ok: pd.DataFrame,
+    behind: Behind,
     slots: Sequence[Slot],
     parts: Mapping[Place, Part | None],
     numbers: Mapping[Place, Estimate | None],
@@ -40,9 +41,9 @@ def against_best(
                 continue
             first, *others = ((i, j) for i in order)
             groups.append((first, others[0], others))
-            best = parts[first].of(ok)
+            best = behind(parts[first])
             for place in others:
-                found = paired_test(parts[place].of(ok), best, column.recipe)
+                found = paired_test(behind(parts[place]), best, column.recipe)
                 tests[place] = oriented(found, column) if found else NOTHING
     adjusted = corrected(tests)
     ranks: dict[Place, list[str]] = {}
@@ -71,7 +72,7 @@ def _order(
 
 
 def against_baseline(
-    ok: pd.DataFrame,
+    behind: Behind,
     parts: Mapping[Place, Part | None],
     columns: Sequence[Column],
     partners: Mapping[str, str],
@@ -81,8 +82,8 @@ def against_baseline(
     for place, part in parts.items():
         if part is not None:
             column = columns[place[1]]
-            base = replace(part, row=partners[part.row]).of(ok)
-            test = paired_test(part.of(ok), base, column.recipe)
+            base = behind(replace(part, row=partners[part.row]))
+            test = paired_test(behind(part), base, column.recipe)
             tests |= {place: oriented(test, column)} if test else {}
     return tests
 

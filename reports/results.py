@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,53 +15,10 @@ import yaml
 from data.errors import UserError, nearest
 from experiments.cost_names import COSTS
 from experiments.store import Store
+from reports.rows import Row, show_value, told
 
 MEASURED = (*(name for name in COSTS if "evaluations" not in name), "hardware_id")  # vary by run
 REQUEST = ["dataset", "clip", "edit", "seed"]  # what two methods are compared on
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of every table: a method in one setting on one backbone."""
-
-    key: str  # "pnp[pnp_f_t=0.4]", unique in the experiment
-    method: str
-    title: str  # the label given in the YAML, else the method's name
-    detail: str  # what sets it apart from the method's other rows, "pnp_f_t = 0.4"
-    backbone: str
-    values: tuple[tuple[str, object], ...]  # the settings that vary within the method
-    control: bool = False  # a reference that edits nothing or knows the answer: never ranked
-
-    @property
-    def name(self) -> str:
-        """Title and detail on one line."""
-        return f"{self.title} ({self.detail})" if self.detail else self.title
-
-    def without(self, name: str) -> Row:
-        """The row with one of its settings, or its backbone, left open."""
-        parts = [(key, show_value(value)) for key, value in self.values if key != name]
-        if name != "backbone" and self.detail.endswith(f"backbone = {self.backbone}"):
-            parts.append(("backbone", self.backbone))
-        key, detail = _told(self.title, parts)
-        values = tuple(pair for pair in self.values if pair[0] != name)
-        return replace(self, key=key, detail=detail, values=values)
-
-
-@dataclass(frozen=True)
-class Part:
-    """The requests behind one number: of one row, on one dataset, of some kinds of edit."""
-
-    row: str  # a Row's key
-    dataset: str
-    kinds: tuple[str, ...] = ()  # empty: all
-
-    def of(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Its lines of a results table.
-
-        A row that ignores the edit may be asked once per clip only; it belongs to every kind.
-        """
-        found = table[(table["row"] == self.row) & (table["dataset"] == self.dataset)]
-        return found[found["edit_kind"].isin([*self.kinds, ""])] if self.kinds else found
 
 
 @dataclass(frozen=True)
@@ -88,6 +45,12 @@ class Results:
     def ok(self) -> pd.DataFrame:
         """The requests whose cell succeeded."""
         return self.table[self.table["status"] == "ok"]
+
+    @cached_property
+    def scored(self) -> pd.DataFrame:
+        """What tables read of the requests that succeeded: who, on what, and the numbers."""
+        names = ["row", *REQUEST, "edit_kind", "cell", *self.recipes, *COSTS]
+        return self.ok[[name for name in names if name in self.ok]]
 
     @cached_property
     def primary(self) -> str:
@@ -185,7 +148,7 @@ def _rows(
             parts = [(name, show_value(value)) for name, value in values]
             if several_backbones and backbone:
                 parts.append(("backbone", backbone))
-            key, detail = _told(str(title), parts)
+            key, detail = told(str(title), parts)
             rows[identity] = Row(
                 key=key,
                 method=method,
@@ -197,17 +160,3 @@ def _rows(
             )
     keys = [rows[identity].key for identity in identities]
     return tuple(sorted(rows.values(), key=lambda row: not row.control)), keys
-
-
-def _told(title: str, parts: list[tuple[str, str]]) -> tuple[str, str]:
-    """A row's key and detail from what sets it apart."""
-    inner = ",".join(f"{name}={value}" for name, value in parts)
-    detail = ", ".join(f"{name} = {value}" for name, value in parts)
-    return f"{title}[{inner}]" if inner else title, detail
-
-
-def show_value(value: object) -> str:
-    """A setting's value as one would write it in the YAML."""
-    if isinstance(value, float | np.floating):
-        return f"{value:g}"
-    return str(value)

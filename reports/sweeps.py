@@ -20,7 +20,8 @@ from reports.plotting import (
     ranked,
     shade,
 )
-from reports.results import Results, Row, show_value
+from reports.results import Results
+from reports.rows import Row, show_value
 from reports.tables import Column, Table
 
 AGREEMENT = ("clip_text", "clip_direction")  # with the text: the first there is, across

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.estimates import Estimate, Test
-from reports.results import Part, Row
+from reports.rows import Part, Row
 
 ABSENT = "–"
 

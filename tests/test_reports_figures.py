@@ -10,7 +10,8 @@ import numpy as np
 from reports.estimates import Estimate
 from reports.figures import all_figures, pareto_front
 from reports.plotting import axis_label
-from reports.results import Results, Row, load_results
+from reports.results import Results, load_results
+from reports.rows import Row
 from reports.tables import Column, Entry, Line, Table
 from reports.templating import dots
 from tests.report_fixture import FixtureCatalogue, fabricate

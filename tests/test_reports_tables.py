@@ -15,7 +15,8 @@ import pytest
 from reports.estimates import by_clip, estimate, paired_test
 from reports.latex import escape, to_latex
 from reports.leaderboards import cost_tables, leaderboard, leaderboards
-from reports.results import Results, Row, load_results
+from reports.results import Results, load_results
+from reports.rows import Row
 from reports.tables import Column, Entry, Line, Table, file_name, spell, write
 from reports.text_tables import to_csv, to_markdown
 from tests.report_fixture import HOSTILE, FixtureCatalogue, fabricate
