@@ -30,6 +30,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name in ("a", "b"):
         compare.add_argument(name, help="a report's folder, an experiment or a version")
+    study = verbs.add_parser(
+        "study", parents=[everywhere], help="export blinded pairs for people to rate"
+    )
+    study.add_argument("experiment", help="the name of a YAML in experiments/")
+    study.add_argument("--rows", nargs="*", default=[], help="labels; default: all that are ranked")
+    study.add_argument("--pairs", type=int, default=60, help="how many pairs (60)")
+    answers = verbs.add_parser("answers", help="win rates and agreement from filled files")
+    answers.add_argument("study", type=Path, help="the study's folder, with its key.json")
+    answers.add_argument("files", type=Path, nargs="+", help="the files that raters saved")
     return parser
 
 
@@ -38,7 +47,7 @@ def main(arguments: list[str] | None = None, catalogue: Catalogue | None = None)
     given = _parser().parse_args(arguments)
     catalogue = catalogue or Catalogue()
     try:
-        with told_if_full(given.root / "reports"):
+        with told_if_full(getattr(given, "root", ROOT) / "reports"):
             return getattr(commands, given.command)(given, catalogue)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

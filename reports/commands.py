@@ -12,6 +12,9 @@ from reports.cards import Catalogue
 from reports.compare_text import to_text
 from reports.leaderboards import all_tables
 from reports.sides import read_side
+from reports.study import export_study
+from reports.study_results import agreement, read_answers, win_rates
+from reports.study_results import to_text as study_text
 from reports.version import appearing
 from reports.write_tables import cells_csv, write_tables
 
@@ -43,6 +46,27 @@ def compare(given: Namespace, catalogue: Catalogue) -> int:
     changes = comparing.compare(a, b, catalogue)
     print(to_text(changes, a, b))
     return comparing.exit_status(changes)
+
+
+def study(given: Namespace, catalogue: Catalogue) -> int:
+    """Write ``reports/<experiment>/study/``."""
+    results = rendering.read(given.experiment, given.root, catalogue)
+    folder = given.root / "reports" / given.experiment / "study"
+    if (folder / "key.json").is_file():
+        raise UserError(
+            f"{folder} holds a study already, and its key is needed to read the answers. Move it "
+            "away first."
+        )
+    count = export_study(results, catalogue, given.rows, given.pairs, folder)
+    print(f"{count} pairs: send {_near(folder.resolve() / 'index.html')}, keep key.json")
+    return 0
+
+
+def answers(given: Namespace, catalogue: Catalogue) -> int:
+    """Say who won how often, and how far raters agree."""
+    found = read_answers(given.study, given.files)
+    print(study_text(win_rates(found), agreement(found), found["rater"].nunique()))
+    return 0
 
 
 def _with_results(root: Path) -> list[str]:

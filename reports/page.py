@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from reports.cards import Catalogue
 from reports.figures import Figure
 from reports.results import Results
 from reports.sharing import savings
 from reports.tables import Table
-from reports.templating import environment, own
+from reports.templating import embed_json, environment, own
 
 
 def render_page(
@@ -60,14 +58,6 @@ def render_page(
             script=own("script.js") + own("trace.js"),
         )
     )
-
-
-def embed_json(content: object) -> Markup:
-    """JSON that may stand in a <script>: nothing in it can close the element."""
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    for mark in "<>&":
-        text = text.replace(mark, f"\\u{ord(mark):04x}")
-    return Markup(text)
 
 
 def _data_uri(svg: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,14 @@ def environment() -> jinja2.Environment:
 def own(name: str) -> Markup:
     """One of our own files, which is no foreign text."""
     return Markup((TEMPLATES / name).read_text())
+
+
+def embed_json(content: object) -> Markup:
+    """JSON that may stand in a <script>: nothing in it can close the element."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    for mark in "<>&":
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return Markup(text)
 
 
 def to_html(table: Table) -> str:

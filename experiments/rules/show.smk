@@ -3,6 +3,7 @@ localrules:
     verdict,
     tables,
     compare,
+    study,
 
 
 rule collect:
@@ -75,4 +76,18 @@ rule compare:
         b=config.get("b", ""),
     shell:
         "{params.python} -m reports compare {params.a:q} {params.b:q} 2> {log}"
+        " || {{ status=$?; cat {log} >&2; exit $status; }}"
+
+
+# snakemake study --config experiment=<name>: blinded pairs as a page for people to rate.
+rule study:
+    log:
+        "results/logs/study.log",
+    conda:
+        "../../environment.yml"
+    params:
+        python=sys.executable,
+        experiment=config.get("experiment", "quickstart"),
+    shell:
+        "{params.python} -m reports study {params.experiment:q} 2> {log}"
         " || {{ status=$?; cat {log} >&2; exit $status; }}"
