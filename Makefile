@@ -5,10 +5,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format lock weights models report parity bench clean
+.PHONY: help install demo test lint format lock weights extractors models report parity bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -45,6 +45,9 @@ lock: $(INSTALLED) ## Compile requirements.lock and environment.yml from pyproje
 
 weights: $(INSTALLED) ## Fetch a backbone while online: make weights BACKBONE=sd15
 	@$(BIN)/python -m methods.backbones.fetch $(BACKBONE)
+
+extractors: $(INSTALLED) ## Fetch metrics' networks while online: make extractors EXTRACTORS="lpips-alex"
+	@$(BIN)/python -m metrics.nets.fetch $(EXTRACTORS)
 
 models: $(INSTALLED) ## Train the embedded models again (hours on 2 cores; resumes after a stop)
 	@$(BIN)/snakemake -j $(CORES) embedded_models

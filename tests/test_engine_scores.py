@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 from experiments.collect import columns, table, write_table
 from experiments.planner import make_plan
 from experiments.runner import ShardRunner
-from experiments.score import batches, fingerprints, missing, run_batch
+from experiments.score import batches, edit_name, fingerprints, missing, run_batch
 from experiments.store import Store
+from metrics.base import Sample, Score
+from metrics.extractors import MissingExtractor
 from tests.fake_clips import EDITS
-from tests.fakes import EXPERIMENT, fake_catalogue, write_experiment
+from tests.fakes import EXPERIMENT, Broken, fake_catalogue, write_experiment
 
 CATALOGUE = fake_catalogue()
 
@@ -61,6 +64,24 @@ def test_a_metric_that_raises_gives_a_reason_and_no_number(scored) -> None:
     assert store.scores(cell)[edit]["broken@pixels"]["reason"] == (
         "error: ZeroDivisionError: no pixels"
     )
+
+
+def test_a_missing_extractor_is_a_reason_and_the_other_recipes_go_on(scored, monkeypatch) -> None:
+    plan, store, marks, jobs = scored
+
+    def compute(self: Broken, sample: Sample) -> Score:
+        raise MissingExtractor("missing extractor 'lpips-alex': run `make extractors`")
+
+    monkeypatch.setattr(Broken, "compute", compute)
+    said: list[str] = []
+    run_batch(replace(jobs[0], fingerprints=marks | {"broken@pixels": "absent"}), store, CATALOGUE,
+              said.append)  # fmt: skip
+    frame = table(plan, store)
+    assert frame["broken@pixels"].isna().all() and frame["mean@pixels"].notna().all()
+    job = jobs[0].jobs[0]
+    kept = store.scores(job.cell.id)[edit_name(job.edits[0])]["broken@pixels"]
+    assert kept["reason"].startswith("missing extractor 'lpips-alex'")
+    assert not any("Traceback" in text for text in said)
 
 
 def test_nothing_is_scored_twice_and_new_frames_are_scored_again(scored) -> None:
