@@ -182,7 +182,7 @@ class ShardRunner:
         record = cell_record(outcome, inversion, self.tally, self.provenance)
         status = outcome.status
         if outcome.frames is not None:
-            self.store.write_frames(cell.id, outcome.frames, record)
+            self.store.write_frames(cell.id, outcome.frames, record, outcome.kept)
         else:
             self.store.write_failure(cell.id, status, outcome.trace, record)
         self.tally.statuses[cell.id] = status

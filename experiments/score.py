@@ -115,10 +115,12 @@ def run_batch(
         pairs = missing(store, job, batch.fingerprints)
         if pairs:
             clip, frames = clip_of(job.cell.clip), _frames(store, job.cell)
+            traces = store.traces(job.cell.id)
             added: dict[str, dict[str, Any]] = {}
             for edit, recipe in pairs:
                 metric = metrics.setdefault(recipe, catalogue.metric(recipe))
-                sample = Sample(frames, clip, clip.edits[edit.edit] if edit else None)
+                asked = clip.edits[edit.edit] if edit else None
+                sample = Sample(frames, clip, asked, traces)
                 mark = score_mark(batch.fingerprints[recipe], edit)
                 added.setdefault(edit_name(edit), {})[recipe] = _score(metric, sample, mark, say)
             store.write_scores(job.cell.id, added)

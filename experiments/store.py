@@ -10,8 +10,10 @@ import contextlib
 import hashlib
 import io
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from data.digest import frames_digest
 from experiments.atomic import locked, read_sealed, write_atomic, write_sealed
 
 OK = "ok"
+TRACE = "trace."  # in a cell's archive, before the names of what its method kept
 ABANDONED = 3600.0  # seconds after which nobody is writing a temporary file any more
 
 
@@ -67,10 +70,26 @@ class Store:
         with np.load(self.cell(cell_id) / "frames.npz") as archive:
             return archive["frames"]
 
-    def write_frames(self, cell_id: str, frames: np.ndarray, record: dict[str, Any]) -> None:
+    def traces(self, cell_id: str) -> dict[str, np.ndarray]:
+        """What the method kept beside the frames of a valid cell, by name."""
+        with np.load(self.cell(cell_id) / "frames.npz") as archive:
+            return {
+                name.removeprefix(TRACE): archive[name]
+                for name in archive.files
+                if name.startswith(TRACE)
+            }
+
+    def write_frames(
+        self,
+        cell_id: str,
+        frames: np.ndarray,
+        record: dict[str, Any],
+        traces: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ) -> None:
         """Store a cell that ran well."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, frames=frames)
+        named = {TRACE + name: array for name, array in traces.items()}
+        np.savez_compressed(buffer, frames=frames, **named)
         content = buffer.getvalue()
         checks = {
             "cell": cell_id,

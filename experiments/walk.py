@@ -8,8 +8,8 @@ alone: what was shared counts in full for each cell that used it.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Outcome:
     decode: Cost
     status: str = "ok"
     trace: str = ""
+    kept: Mapping[str, np.ndarray] = field(default_factory=dict)  # the method's traces
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,10 @@ def _finished(cell: Cell, ctx: Context, state: State | None, spent: Cost, meter:
         with meter.measure(spent.seconds) as cost:
             frames = cell.method.finish(ctx, state)
         check_frames(frames, ctx.clip.frames)
+        kept = cell.method.traces(state)
     except Exception as error:
         return Outcome(cell, None, spent, cost, status_of(error), traceback.format_exc())
-    return Outcome(cell, frames, spent, cost)
+    return Outcome(cell, frames, spent, cost, kept=kept)
 
 
 def _failed(node: Node, error: Exception, spent: Cost) -> Iterator[Outcome]:

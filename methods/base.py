@@ -165,6 +165,10 @@ class Method(ABC):
     def finish(self, ctx: Context, state: State | None) -> np.ndarray:
         """(N, H, W, 3) uint8 frames."""
 
+    def traces(self, state: State | None) -> Mapping[str, np.ndarray]:
+        """What is kept beside the frames for metrics and reports, by name."""
+        return {}
+
 
 def run_cell(method: Method, ctx: Context) -> np.ndarray:
     """Run one cell alone: the reference that every shared run must equal bit for bit."""

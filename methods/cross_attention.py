@@ -76,7 +76,7 @@ def sites_of_size(
 ) -> list[Site]:
     """The sites whose maps are ``side`` x ``side``; UserError where there is none."""
     sites = cross_attention_sites(unet)
-    sizes = {site.level: _size(latent_side, site.level) for site in sites}
+    sizes = {site.level: map_size(latent_side, site.level) for site in sites}
     found = [site for site in sites if sizes[site.level] == (side, side)]
     if not found:
         there = ", ".join("{} x {}".format(*size) for size in dict.fromkeys(sizes.values()))
@@ -87,12 +87,24 @@ def sites_of_size(
     return found
 
 
-def _size(latent_side: tuple[int, int], level: int) -> tuple[int, int]:
+def map_size(latent_side: tuple[int, int], level: int) -> tuple[int, int]:
     """A stride-2 convolution with padding 1 halves, rounding up."""
     height, width = latent_side
     for _ in range(level):
         height, width = (height + 1) // 2, (width + 1) // 2
     return height, width
+
+
+def attention_shares(attn: Attention, tokens: Tensor, text: Tensor) -> Tensor:
+    """(B, heads, S, L): how each pixel's attention is shared among the text's tokens."""
+    query, key = split_heads(attn, attn.to_q(tokens)), split_heads(attn, attn.to_k(text))
+    return (query @ key.transpose(-1, -2) * attn.scale).softmax(dim=-1)
+
+
+def attended(attn: Attention, shares: Tensor, text: Tensor) -> Tensor:
+    """(B, S, C): the module's output, given its map."""
+    values = split_heads(attn, attn.to_v(text))
+    return attn.to_out[0]((shares @ values).transpose(1, 2).flatten(2))
 
 
 class _LastMap(Exception):
@@ -113,14 +125,11 @@ class MapReader:
     def __call__(
         self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any
     ) -> Tensor:
-        query = split_heads(attn, attn.to_q(hidden_states))
-        key = split_heads(attn, attn.to_k(encoder_hidden_states))
-        shares = (query @ key.transpose(-1, -2) * attn.scale).softmax(dim=-1)
+        shares = attention_shares(attn, hidden_states, encoder_hidden_states)
         self.record[self.site] = shares
         if len(self.record) == self.wanted:
             raise _LastMap
-        value = split_heads(attn, attn.to_v(encoder_hidden_states))
-        return attn.to_out[0]((shares @ value).transpose(1, 2).flatten(2))
+        return attended(attn, shares, encoder_hidden_states)
 
 
 def read_maps(
@@ -142,7 +151,7 @@ def read_maps(
     with control(backbone.unet, readers), suppress(_LastMap):
         backbone.unet(latents.to(**network).contiguous(), timestep, embedding.to(**network))
     side = (latents.shape[-2], latents.shape[-1])
-    return {s.name: record[s.name].unflatten(2, _size(side, s.level)) for s in sites}
+    return {s.name: record[s.name].unflatten(2, map_size(side, s.level)) for s in sites}
 
 
 def follow(

@@ -7,6 +7,7 @@ starts from noise that depends on seed and k alone, so methods are compared on e
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from methods.base import Context, Method, Requirements, Setting, State, StepPlan
 from methods.lazy import lazy_import
 from methods.sampling import chunks, guide, predict_branches
 from methods.solvers import SOLVERS, SolverName, Stand
+from methods.watching import ATTENTION, watching
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +39,11 @@ class SamplingSetting(Setting):
     guidance_scale: float = Field(7.5, ge=0, le=30, description="classifier-free guidance")
     negative_prompt: str = Field("", description="prompt of the unconditional branch")
     scheduler: SolverName = Field("pndm", description="diffusers' scheduler")
+    watch: str = Field(
+        "",
+        pattern=r"^(|down\d|mid|up\d)$",
+        description="block whose attention to the layout's phrases is kept beside the frames",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +54,7 @@ class SamplingPlan(StepPlan):
     n_timesteps: int
     guidance_scale: float
     negative_prompt: str
+    watch: str
 
 
 class TextSampler(Method):
@@ -69,6 +77,7 @@ class TextSampler(Method):
                 "n_timesteps": setting.n_timesteps,
                 "guidance_scale": setting.guidance_scale,
                 "negative_prompt": setting.negative_prompt,
+                "watch": setting.watch,
             }
             for timestep in SOLVERS[setting.scheduler].timesteps(setting.n_timesteps)
         ]
@@ -88,12 +97,21 @@ class TextSampler(Method):
         past = {n.removeprefix(HISTORY): state.extra[n] for n in state.extra.keys() - kept.keys()}
         stand = Stand.before(plan.scheduler, ctx.backbone, plan.n_timesteps, k, past)
         prepared = self.prepare(ctx, State(state.latents, kept), plan, stand)
-        latents, history = guided_step(ctx.backbone, ctx.edit.prompt, prepared.latents, plan, stand)
-        return State(latents, prepared.extra | {HISTORY + n: x for n, x in history.items()})
+        with watching(ctx, plan.watch) as watch:
+            latents, history = guided_step(
+                ctx.backbone, ctx.edit.prompt, prepared.latents, plan, stand
+            )
+        extra = prepared.extra | {HISTORY + name: x for name, x in history.items()}
+        return State(latents, watch.add(extra, latents))
 
     def finish(self, ctx: Context, state: State) -> np.ndarray:
         """Decode."""
         return ctx.backbone.decode(state.latents)
+
+    def traces(self, state: State) -> Mapping[str, np.ndarray]:
+        """``attention``: (steps, N, phrases, h, w) shares, where a block is watched."""
+        kept = state.extra.get(ATTENTION)
+        return {} if kept is None else {ATTENTION: kept.numpy()}
 
 
 def latent_shape(backbone: StableDiffusion, frames: np.ndarray) -> tuple[int, int, int]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
 
@@ -29,6 +29,7 @@ class Sample:
     frames: np.ndarray  # (N, H, W, 3) uint8
     clip: Clip
     edit: Edit | None
+    traces: Mapping[str, np.ndarray] = field(default_factory=dict)  # what the method kept
 
 
 class Metric(ABC):
