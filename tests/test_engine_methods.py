@@ -43,6 +43,16 @@ SWEEPS = {
         "pnp_f_t: [0.5, 0.75], pnp_attn_t: [0.5], window: [0, 1]",
         True,
     ),
+    "p2p": (
+        "n_timesteps: 5, n_inversion_steps: 5, blend_latents: true",
+        "cross_replace_steps: [0.4, 0.8], self_replace_steps: [0.2, 0.6], blend_th: [0.3, 0.6]",
+        True,
+    ),
+    "fatezero": (
+        "n_timesteps: 6, blend_latents: true, blend_self_attention: true, controller: refine",
+        "cross_replace_steps: [0.4, 0.8], self_replace_steps: [0.2, 0.6], blend_th: [0.3, 0.6]",
+        True,
+    ),
 }
 
 
