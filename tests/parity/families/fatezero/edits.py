@@ -73,17 +73,17 @@ class Run:
         if not manifest["temporal"].startswith("identity"):
             raise CannotRun(f"temporal layers {manifest['temporal']}")
         scheduler = {k: v for k, v in manifest["scheduler"].items() if k not in ("class", "eta")}
-        prompts = {"": "text.uncond", self.source: "source.cond"}
-        prompts |= {case["target"]: f"{case['id']}.target_cond" for case in manifest["cases"]}
+        prompts = [("", "text.uncond"), (self.source, "source.cond")]
+        prompts += [(case["target"], f"{case['id']}.target_cond") for case in manifest["cases"]]
         if "baseline" in manifest:
-            prompts[manifest["baseline"]["prompt"]] = "baseline.target_cond"
+            prompts.append((manifest["baseline"]["prompt"], "baseline.target_cond"))
         return RecordedBackbone(
             unet=network(weights_folder(self.recording), self.recording.dtype),
             scheduler=DDIMScheduler(**scheduler),
             tokenizer=CLIPTokenizer.from_pretrained(
                 (self.recording.path.parent / manifest["tokenizer"].split()[0]).resolve()
             ),
-            recorded={prompt: tensors[name][0] for prompt, name in prompts.items()},
+            recorded={prompt: tensors[name][0] for prompt, name in prompts},
         )
 
     @property
