@@ -68,7 +68,7 @@ def _folder(given: str, root: Path) -> Path:
     if not given:
         raise UserError(
             "two reports are compared: `python -m reports compare A B`, or `snakemake compare "
-            "--config a=A b=B`. Each is a report's folder, an experiment or a version."
+            "--config first=A second=B`. Each is a report's folder, an experiment or a version."
         )
     below = (Path(given), reports / given / "latest", reports / given, *reports.glob(f"*/{given}"))
     for path in below:

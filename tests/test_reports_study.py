@@ -139,9 +139,11 @@ def test_a_rater_answers_in_a_browser(study: Path, tmp_path: Path) -> None:
             "document.getElementById('progress').innerText"
         )
         browser.js(
-            "new Promise(done => { const made = URL.createObjectURL; URL.createObjectURL = blob => {"
-            "blob.text().then(text => { window.saved = text; done() }); return made.call(URL, blob)"
-            "}; document.getElementById('save').click() })"
+            "new Promise(done => { const made = URL.createObjectURL;"
+            "URL.createObjectURL = blob => {"
+            "blob.text().then(text => { window.saved = text; done() });"
+            "return made.call(URL, blob) };"
+            "document.getElementById('save').click() })"
         )
         saved = browser.js("window.saved")
         assert browser.problems() == []

@@ -61,10 +61,11 @@ rule tables:
     params:
         python=sys.executable,
     shell:
-        "{params.python} -m reports tables 2> {log} || {{ status=$?; cat {log} >&2; exit $status; }}"
+        "{params.python} -m reports tables --root . 2> {log} || {{ status=$?; cat {log} >&2; exit $status; }}"
 
 
-# snakemake compare --config a=<report> b=<report>: ends in an error for a regression.
+# snakemake compare --config first=<report> second=<report>: ends in an error for a regression.
+# (Snakemake takes no names of one letter.)
 rule compare:
     log:
         "results/logs/compare.log",
@@ -72,10 +73,10 @@ rule compare:
         "../../environment.yml"
     params:
         python=sys.executable,
-        a=config.get("a", ""),
-        b=config.get("b", ""),
+        first=config.get("first", ""),
+        second=config.get("second", ""),
     shell:
-        "{params.python} -m reports compare {params.a:q} {params.b:q} 2> {log}"
+        "{params.python} -m reports compare {params.first:q} {params.second:q} --root . 2> {log}"
         " || {{ status=$?; cat {log} >&2; exit $status; }}"
 
 
@@ -89,5 +90,5 @@ rule study:
         python=sys.executable,
         experiment=config.get("experiment", "quickstart"),
     shell:
-        "{params.python} -m reports study {params.experiment:q} 2> {log}"
+        "{params.python} -m reports study {params.experiment:q} --root . 2> {log}"
         " || {{ status=$?; cat {log} >&2; exit $status; }}"
