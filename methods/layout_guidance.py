@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from data.errors import UserError
 from methods.base import Context, State
 from methods.cross_attention import Maps, follow, sites_of_blocks
 from methods.layout_loss import Heads, Rounding, Target, layout_loss
@@ -108,12 +109,17 @@ class LayoutGuidance(TextSampler):
         return plans
 
     def targets(self, ctx: Context, counting: Counting) -> list[Target]:
-        """The edit's objects by token positions; :class:`UserError` for words that are absent."""
+        """The edit's objects by token positions; :class:`UserError` for absent words or boxes."""
         find = partial(token_positions, ctx.backbone.tokenizer)
         if counting == "words":
             find = word_positions
         found = []
         for region in ctx.edit.layout:
+            if not region.boxes:
+                raise UserError(
+                    f"the phrase '{region.phrase}' of the prompt '{ctx.edit.prompt}' has no box; "
+                    "layout guidance needs one for every object of a layout."
+                )
             words = find(ctx.edit.prompt, region.phrase)
             found.append(Target(tuple(p for pieces in words for p in pieces), region.boxes))
         return found

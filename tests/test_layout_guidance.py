@@ -222,6 +222,30 @@ def test_words_that_the_prompt_lacks_are_named(miniature, phrase: str, message: 
         run_cell(method, replace(ctx, edit=wrong))
 
 
+def test_an_object_without_a_box_is_refused(miniature) -> None:
+    method, ctx = context(miniature, "layout-guidance")
+    unplaced = replace(ctx.edit, layout=(Region("blue disc", ()),))
+    with pytest.raises(UserError, match=r"phrase 'blue disc' of the prompt .* has no box"):
+        run_cell(method, replace(ctx, edit=unplaced))
+
+
+@pytest.mark.parametrize(
+    "preset, steps, passes", [("released", 51, 10 * 5), ("walkthrough-004", 20, 10 * 5)]
+)
+def test_presets_are_what_was_published(preset: str, steps: int, passes: int) -> None:
+    """Defaults of the released configuration, and of the walkthrough's example."""
+    setting = LayoutGuidance.Setting(**LayoutGuidance.presets[preset])
+    plans = LayoutGuidance().plan(setting, 1)
+    assert len(plans) == steps and plans[0].timestep == 999
+    assert sum(plan.evaluations for plan in plans) == 2 * steps + passes
+    assert setting.guidance_scale == 7.5 and setting.loss_threshold == 0.2
+    released = preset == "released"
+    assert setting.loss_scale == (30 if released else 50)
+    assert (setting.heads, setting.tokens) == (
+        ("all", "words") if released else ("second half", "pieces")
+    )
+
+
 def test_words_are_found_by_their_pieces(miniature) -> None:
     """The miniature's tokenizer has a token for every letter."""
     find = miniature.tokenizer
