@@ -50,7 +50,8 @@ class FateZeroSetting(PromptEditSetting):
     keep: Literal["recompute", "auto", "device", "host", "disk"] = Field(
         "recompute",
         description="where the source's attention of all steps waits for the edit, or recompute: "
-        "run the source again in every step; auto is the host within keep_gb, else recompute",
+        "run the source again in every step, once for all cells that share it; auto is the host "
+        "within keep_gb, else recompute",
     )
     keep_gb: float = Field(12, gt=0, le=10_000, description="most GB that may be kept")
     keep_dtype: Literal["float32", "float16", "bfloat16"] = Field(
