@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -11,8 +11,11 @@ from metrics.memo import Memo
 from metrics.nets import dino
 from metrics.pixels import same_shape
 
+if TYPE_CHECKING:
+    import torch
+
 PIE = "pie-compat"
-_known: dict[str, Memo] = {"dino-vitb8": Memo(), PIE: Memo()}
+_known: dict[str, Memo[torch.Tensor]] = {"dino-vitb8": Memo(), PIE: Memo()}
 
 
 class StructureDistance(Family):
@@ -40,10 +43,11 @@ class StructureDistance(Family):
         values = [1e3 * float((self._of(a) - self._of(b)).pow(2).mean()) for a, b in pairs]
         return Score(float(np.mean(values)), tuple(values))
 
-    def _of(self, frame: np.ndarray):
+    def _of(self, frame: np.ndarray) -> torch.Tensor:
+        """(T, T) self-similarity of an (H, W, 3) frame, remembered for the last few."""
         pie = self.extractor == PIE
 
-        def compute():
+        def compute() -> torch.Tensor:
             model = dino.dino()
             pixels = dino.fit(frame, model.patch_embed.patch_size[0], antialias=not pie, levels=pie)
             return dino.key_similarity(model, pixels)

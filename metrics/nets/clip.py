@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metrics.memo import Memo
 from metrics.nets.files import Extractor, HubFile
+
+if TYPE_CHECKING:
+    import torch
 
 _WEIGHTS = "open_clip_model.safetensors"
 _BATCH = 16
@@ -30,16 +35,21 @@ EXTRACTORS = {
 class OpenClip:
     """Image and text embeddings in float32 on the CPU; texts are cut at 77 tokens."""
 
-    def __init__(self, model, preprocess, tokenizer) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        preprocess: Callable[[Any], torch.Tensor],
+        tokenizer: Callable[[list[str]], torch.Tensor],
+    ) -> None:
         """What ``open_clip`` gives: the model, its evaluation transform and its tokenizer."""
         self._model, self._preprocess, self._tokenizer = model, preprocess, tokenizer
-        self._embeddings = Memo()  # several metrics embed the same frames
+        self._embeddings: Memo[torch.Tensor] = Memo()  # several metrics embed the same frames
 
-    def encode_image(self, frames: np.ndarray):
+    def encode_image(self, frames: np.ndarray) -> torch.Tensor:
         """(N, D) unit embeddings of (N, H, W, 3) frames, uint8 or float in [0, 1]."""
         return self._embeddings.get(frames, lambda: self._encode(frames))
 
-    def _encode(self, frames: np.ndarray):
+    def _encode(self, frames: np.ndarray) -> torch.Tensor:
         import torch
         from PIL import Image
 
@@ -51,7 +61,7 @@ class OpenClip:
             ]
         return torch.cat(parts)
 
-    def encode_text(self, prompts: list[str]):
+    def encode_text(self, prompts: list[str]) -> torch.Tensor:
         """(B, D) unit embeddings of prompts."""
         import torch
 

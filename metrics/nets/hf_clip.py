@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metrics.memo import Memo
 from metrics.nets.files import Extractor, HubFile
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 _MODEL = ("model.safetensors", "config.json")
 _PROCESSOR = ("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
@@ -40,17 +45,19 @@ EXTRACTORS = {
 class HfClip:
     """Image and text embeddings in float32 on the CPU; texts are cut at the context length."""
 
-    def __init__(self, model, images, tokenizer) -> None:
-        """A ``CLIPModel``, an image processor of PIL images and a tokenizer."""
+    def __init__(
+        self, model: CLIPModel, images: CLIPImageProcessorPil, tokenizer: CLIPTokenizer
+    ) -> None:
+        """The model, what prepares its PIL images, and its tokenizer."""
         self._model, self._images, self._tokenizer = model, images, tokenizer
-        self._embeddings = Memo()
+        self._embeddings: Memo[torch.Tensor] = Memo()
         self.scale = float(model.logit_scale.exp())  # what the model multiplies cosines with
 
-    def encode_image(self, frames: np.ndarray):
+    def encode_image(self, frames: np.ndarray) -> torch.Tensor:
         """(N, D) unit embeddings of (N, H, W, 3) uint8 frames."""
         return self._embeddings.get(frames, lambda: self._encode(frames))
 
-    def _encode(self, frames: np.ndarray):
+    def _encode(self, frames: np.ndarray) -> torch.Tensor:
         import torch
         from PIL import Image
         from torch.nn import functional as F
@@ -61,7 +68,7 @@ class HfClip:
             parts = [self._model.vision_model(part).pooler_output for part in pixels.split(_BATCH)]
             return F.normalize(self._model.visual_projection(torch.cat(parts)), dim=-1)
 
-    def encode_text(self, prompts: list[str]):
+    def encode_text(self, prompts: list[str]) -> torch.Tensor:
         """(B, D) unit embeddings of prompts."""
         import torch
         from torch.nn import functional as F

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,12 @@ EXTRACTORS = {
 class Lpips:
     """A trunk, the linear weights over its layers, and the last references' features."""
 
-    def __init__(self, trunk: torch.nn.Module, scale: torch.nn.Module, weights) -> None:
+    def __init__(
+        self,
+        trunk: Callable[[torch.Tensor], Sequence[torch.Tensor]],
+        scale: Callable[[torch.Tensor], torch.Tensor],
+        weights: Sequence[Callable[[torch.Tensor], torch.Tensor]],
+    ) -> None:
         """``trunk`` gives the layers' activations, ``scale`` prepares [-1, 1], ``weights`` weigh
         each layer's squared differences of channels."""
         self._trunk, self._scale, self._weights = trunk, scale, weights
