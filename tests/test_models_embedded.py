@@ -10,7 +10,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors import safe_open
 
 from methods.backbones.load import load_backbone
-from models.evaluate import psnr, retrieval
+from models.evaluate import psnr, retrieval, sampling
 from models.world_images import world_images
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -55,8 +55,22 @@ def test_clip_retrieves_as_its_card_says():
     assert found["low"] <= card["value"] <= found["high"]
 
 
+@pytest.mark.slow
+def test_samples_show_what_their_captions_say_as_the_card_says():
+    found = sampling(MODELS / "world-tiny", 20, guidance_scale=6.0)["all three"]
+    card = evaluated("world-tiny", "sampling", "all three")
+    assert found["low"] <= card["value"] <= found["high"]
+
+
+# The checks above hold the weights to their cards; these hold the cards to their targets.
+
+
+def test_nine_of_ten_samples_show_the_right_colour_shape_and_ground():
+    assert evaluated("world-tiny", "sampling", "all three")["value"] >= 0.9
+    assert evaluated("world-tiny", "sampling", "all three")["n"] >= 200
+
+
 def test_the_autoencoder_reaches_thirty_decibels():
-    """The checks above hold the weights to their cards; these hold the cards to their targets."""
     assert evaluated("world-tiny", "reconstruction", "autoencoder PSNR")["value"] >= 30
 
 
