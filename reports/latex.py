@@ -14,7 +14,8 @@ _SPECIAL = {
     "∞": r"$\infty$", "≥": r"$\geq$", "≤": r"$\leq$", "·": r"$\cdot$", "²": r"$^2$", "³": r"$^3$",
     "⁻": r"$^-$", "°": r"$^\circ$", "Δ": r"$\Delta$", "±": r"$\pm$", "…": r"\dots{}",
 }  # fmt: skip
-WIDE = 6  # columns from which a table is scaled to the line's width
+WIDE = 80  # letters from which a table is scaled to the line's width
+SMALL = 0.7  # width of a letter in \scriptsize
 
 
 def escape(text: str) -> str:
@@ -28,7 +29,7 @@ def to_latex(table: Table) -> str:
     with_detail = any(line.row.detail for line in table.lines)
     left = 2 if with_detail else 1
     count = len(table.columns) + with_failures
-    wide = count > WIDE
+    wide = _letters(table) > WIDE
     tabular = [rf"\begin{{tabular}}{{{'l' * left}{'r' * count}}}", r"\toprule"]
     tabular += _heads(table, left, with_failures)
     for heading, lines in table.blocks():
@@ -53,6 +54,17 @@ def to_latex(table: Table) -> str:
             "",
         ]
     )
+
+
+def _letters(table: Table) -> float:
+    """About how many letters wide a table is as it would be set."""
+    names = max((len(line.row.title) + len(line.row.detail) for line in table.lines), default=0)
+    total = float(names)
+    for at, column in enumerate(table.columns):
+        entries = [line.entries[at] for line in table.lines]
+        widths = [len(entry.text) + 1 + SMALL * len(entry.interval) for entry in entries]
+        total += max([*widths, 0 if column.over else len(column.title)]) + 2
+    return total
 
 
 def _heads(table: Table, left: int, with_failures: bool) -> list[str]:

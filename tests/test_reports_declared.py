@@ -228,6 +228,11 @@ def test_latex_counts_its_columns(tables: dict[str, Table]) -> None:
             assert len(re.findall(r"(?<!\\)&", row)) + wide == width - 1
 
 
+def test_latex_scales_what_is_wider_than_a_page(tables: dict[str, Table]) -> None:
+    scaled = {name: r"\resizebox{\linewidth}" in to_latex(table) for name, table in tables.items()}
+    assert scaled["main"] and not scaled["grouped"]  # five columns with intervals, and one
+
+
 LATEX = next((tool for tool in ("pdflatex", "lualatex", "xelatex") if shutil.which(tool)), None)
 
 
