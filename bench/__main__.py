@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from bench import engine, layout, tokenflow
+from bench import engine, layout, maps, tokenflow
 from bench.figures import Figure
 from bench.networks import SIZES
 from data.errors import UserError, unknown
@@ -20,6 +20,8 @@ BENCHMARKS: dict[str, Callable[[str], Iterator[Figure]]] = {
     "evaluations": tokenflow.evaluations,
     **{f"grid/{name}": partial(engine.evaluations, name) for name in GRIDS},
     **{f"grid-time/{name}": partial(engine.elapsed, name) for name in GRIDS},
+    "attention/accounting": maps.accounting,
+    "attention/places": maps.places,
     **{f"memory/{size.name}": partial(tokenflow.memory, size) for size in SIZES},
     **{f"keyframes/{size.name}": partial(tokenflow.keyframe_pass, size) for size in SIZES},
     **{f"layout/{size.name}": partial(layout.guidance_pass, size) for size in SIZES},
