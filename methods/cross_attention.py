@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from data.errors import UserError
 from methods.attention import control, split_heads
 from methods.lazy import lazy_import
+from methods.map_sites import map_sizes
 
 if TYPE_CHECKING:
     import torch
@@ -33,28 +34,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Site:
-    """A cross-attention module: its block (``down0`` … ``mid`` … ``up3``) and halvings of size."""
+    """A cross-attention module and its block: ``down0`` … ``mid`` … ``up3``."""
 
     name: str
     block: str
-    level: int
 
 
 def cross_attention_sites(unet: UNet2DConditionModel) -> list[Site]:
     """All cross-attention modules of a diffusers UNet, in the order in which they run."""
-    deepest = len(unet.down_blocks) - 1
-    found = []
+    found: dict[str, list[Site]] = {"down_blocks": [], "mid_block": [], "up_blocks": []}
     for name, _ in unet.named_modules():
-        if not name.endswith(".attn2"):
-            continue
-        part, index = name.split(".")[:2]
-        if part == "mid_block":
-            found.append((1, Site(name, "mid", deepest)))
-        elif part == "down_blocks":
-            found.append((0, Site(name, f"down{index}", int(index))))
-        else:
-            found.append((2, Site(name, f"up{index}", deepest - int(index))))
-    return [site for _, site in sorted(found, key=lambda pair: pair[0])]
+        if name.endswith(".attn2"):
+            part, index = name.split(".")[:2]
+            block = "mid" if part == "mid_block" else f"{part.removesuffix('_blocks')}{index}"
+            found[part].append(Site(name, block))
+    return [site for part in found.values() for site in part]
 
 
 def sites_of_blocks(unet: UNet2DConditionModel, blocks: str) -> list[Site]:
@@ -75,24 +69,16 @@ def sites_of_size(
     unet: UNet2DConditionModel, latent_side: tuple[int, int], side: int
 ) -> list[Site]:
     """The sites whose maps are ``side`` x ``side``; UserError where there is none."""
-    sites = cross_attention_sites(unet)
-    sizes = {site.level: map_size(latent_side, site.level) for site in sites}
-    found = [site for site in sites if sizes[site.level] == (side, side)]
+    sites, sizes = cross_attention_sites(unet), map_sizes(unet, *latent_side)
+    found = [site for site in sites if sizes[site.name] == (side, side)]
     if not found:
-        there = ", ".join("{} x {}".format(*size) for size in dict.fromkeys(sizes.values()))
+        sizes = dict.fromkeys(sizes[site.name] for site in sites)
+        there = ", ".join("{} x {}".format(*size) for size in sizes)
         raise UserError(
             f"no cross-attention map of {side} x {side} here; with latents of "
             f"{latent_side[0]} x {latent_side[1]} there are {there}."
         )
     return found
-
-
-def map_size(latent_side: tuple[int, int], level: int) -> tuple[int, int]:
-    """A stride-2 convolution with padding 1 halves, rounding up."""
-    height, width = latent_side
-    for _ in range(level):
-        height, width = (height + 1) // 2, (width + 1) // 2
-    return height, width
 
 
 def attention_shares(attn: Attention, tokens: Tensor, text: Tensor) -> Tensor:
@@ -150,8 +136,8 @@ def read_maps(
     readers = {site.name: MapReader(site.name, record, len(sites)) for site in sites}
     with control(backbone.unet, readers), suppress(_LastMap):
         backbone.unet(latents.to(**network).contiguous(), timestep, embedding.to(**network))
-    side = (latents.shape[-2], latents.shape[-1])
-    return {s.name: record[s.name].unflatten(2, map_size(side, s.level)) for s in sites}
+    sizes = map_sizes(backbone.unet, *latents.shape[-2:])
+    return {site.name: record[site.name].unflatten(2, sizes[site.name]) for site in sites}
 
 
 def follow(

@@ -97,12 +97,12 @@ class TextSampler(Method):
         past = {n.removeprefix(HISTORY): state.extra[n] for n in state.extra.keys() - kept.keys()}
         stand = Stand.before(plan.scheduler, ctx.backbone, plan.n_timesteps, k, past)
         prepared = self.prepare(ctx, State(state.latents, kept), plan, stand)
-        with watching(ctx, plan.watch) as watch:
+        with watching(ctx, plan.watch, prepared.latents) as watch:
             latents, history = guided_step(
                 ctx.backbone, ctx.edit.prompt, prepared.latents, plan, stand
             )
         extra = prepared.extra | {HISTORY + name: x for name, x in history.items()}
-        return State(latents, watch.add(extra, latents))
+        return State(latents, watch.add(extra))
 
     def finish(self, ctx: Context, state: State) -> np.ndarray:
         """Decode."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from math import prod
 from typing import Any
 
 from methods.cross_attention import cross_attention_sites
 from methods.layout_guidance import LayoutGuidance
 from methods.layout_loss import Target
+from methods.map_sites import map_sizes
 from tests.parity.compare import Comparison
 from tests.parity.families.layout import common
 from tests.parity.families.layout.guidance import Run
@@ -32,10 +34,11 @@ def _run(recording: Recording, case: dict[str, Any]) -> Run:
     stated = recording.manifest["tolerance"]
     side = recording.tensors[f"{case['id']}.init_latents_unscaled"].shape[-1]
     network = common.backbone_of(recording, case["id"], case["prompt"]).unet
+    sizes = map_sizes(network, side, side)
     blocks = dict.fromkeys(
         site.block
         for site in cross_attention_sites(network)
-        if not site.block.startswith("down") and (side // 2**site.level) ** 2 in TOKEN_COUNTS
+        if not site.block.startswith("down") and prod(sizes[site.name]) in TOKEN_COUNTS
     )
     setting = LayoutGuidance.Setting(
         **PRESET
