@@ -26,8 +26,8 @@ demo: $(INSTALLED) ## Run the quickstart experiment and print its report's path
 	@$(BIN)/snakemake -j $(CORES) --quiet rules progress -- quickstart
 	@echo "report: $(CURDIR)/reports/quickstart/latest/report.html"
 
-test: $(INSTALLED) ## Run all tests
-	@$(BIN)/python -m pytest
+test: $(INSTALLED) ## Run all tests, one worker a core
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 lint: $(INSTALLED) ## Check format, style and workflow
 	@$(BIN)/ruff check .

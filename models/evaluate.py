@@ -92,15 +92,12 @@ def reconstruction(name: str, count: int) -> dict[str, dict]:
     frames, captions = world_images(count, SEED, unseen=True)
     encoded = backbone.decode(backbone.encode(frames))
     setting = method.Setting(n_timesteps=50)
-    inverted = np.concatenate(
-        [
-            run_cell(
-                method,
-                _invert(method, setting, backbone, Clip("frame", "world", frame[None], prompt)),
-            )
-            for frame, prompt in zip(frames, captions, strict=True)
-        ]
-    )
+    progress, back = Progress("invert and reconstruct", count), []
+    for frame, prompt in zip(frames, captions, strict=True):
+        clip = Clip("frame", "world", frame[None], prompt)
+        back.append(run_cell(method, _invert(method, setting, backbone, clip)))
+        progress.update()
+    inverted = np.concatenate(back)
     return {
         "autoencoder PSNR": mean(psnr(encoded, frames)),
         "inversion PSNR": mean(psnr(inverted, frames)),
