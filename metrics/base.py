@@ -40,6 +40,7 @@ class Metric(ABC):
     unit: ClassVar[str] = ""
     higher_is_better: ClassVar[bool | None]  # None: a description, never ranked
     range: ClassVar[tuple[float, float]]
+    margin: ClassVar[float | None] = None  # a loss that passes in a comparison; None: 2 % of it
     citation: ClassVar[str]
 
     @classmethod

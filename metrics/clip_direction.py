@@ -20,6 +20,7 @@ class ClipDirection(ClipMetric):
     name = "clip_direction"
     higher_is_better = True
     range = (-1.0, 1.0)
+    margin = 0.02
     citation = "Gal et al. 2022; features normalised before the difference"
 
     def directions(

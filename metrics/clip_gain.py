@@ -13,6 +13,7 @@ class ClipGain(ClipMetric):
     unit = "x100"
     higher_is_better = True
     range = (-200.0, 200.0)
+    margin = 0.5
     citation = "clip_text of the edit minus clip_text of the source, both to the target prompt"
 
     def compute(self, sample: Sample) -> Score:

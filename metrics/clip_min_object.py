@@ -26,6 +26,7 @@ class ClipMinObject(ClipMetric):
     unit = "x100"
     higher_is_better = True
     range = (-100.0, 100.0)
+    margin = 0.5
     citation = "Chefer et al. 2023, section 5.1; raw cosine x 100, without prompt templates"
 
     def compute(self, sample: Sample) -> Score:

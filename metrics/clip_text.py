@@ -16,6 +16,7 @@ class ClipText(ClipMetric):
     unit = "x100"
     higher_is_better = True
     range = (-100.0, 100.0)
+    margin = 0.5
     citation = "Hessel et al. 2021; raw cosine x 100, no clamp, mean over frames"
 
     def compute(self, sample: Sample) -> Score:

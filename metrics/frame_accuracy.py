@@ -12,6 +12,7 @@ class FrameAccuracy(ClipMetric):
     name = "frame_accuracy"
     higher_is_better = True
     range = (0.0, 1.0)
+    margin = 0.02
     citation = "Frame-Acc of Qi et al. 2023 (FateZero): p(target) >= p(source) over both prompts"
 
     def compute(self, sample: Sample) -> Score:

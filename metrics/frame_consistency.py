@@ -16,6 +16,7 @@ from metrics.clip_metric import ClipMetric
 class _Consistency(ClipMetric):
     higher_is_better = True
     range = (-1.0, 1.0)
+    margin = 0.002
 
     @abstractmethod
     def _of_frames(self, cosines: np.ndarray) -> np.ndarray:

@@ -66,6 +66,7 @@ class MotionFidelity(_Motion):
     name = "motion_fidelity"
     higher_is_better = True
     range = (0.0, 1.0)
+    margin = 0.02
     citation = "1 - endpoint error (Baker et al. 2011) over the length of both flows"
 
     def _of_flows(self, flow: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ class PickScore(Family):
     extractors = ("v1",)
     higher_is_better = True
     range = (-100.0, 100.0)
+    margin = 0.1
     citation = "Kirstain et al. 2023; exp(logit scale) x cosine, mean over frames as TGVE"
 
     @property

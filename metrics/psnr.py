@@ -16,6 +16,7 @@ class Psnr(Compared):
     unit = "dB"
     greater_is_nearer = True
     range = (0.0, PSNR_CAP)
+    margin = 0.1
     citation = "10 log10(1 / MSE) per frame over RGB in [0, 1], identical frames as 100 dB"
 
     def values(

@@ -50,6 +50,7 @@ class Ssim(Compared):
     greater_is_nearer = True
     smallest = 2 * RADIUS + 1
     range = (-1.0, 1.0)
+    margin = 0.005
     citation = "Wang et al. 2004, Gaussian window 11 (sigma 1.5), mean over RGB"
 
     def values(

@@ -102,7 +102,7 @@ class Catalogue:
             higher_is_better=metric.higher_is_better,
             range=metric.range,
             digest=_extractor_digest(metric),
-            margin=getattr(metric, "margin", None),
+            margin=metric.margin,
         )
 
     @cache  # noqa: B019 - one catalogue per report
