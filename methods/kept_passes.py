@@ -138,12 +138,17 @@ class KeptPasses:
         return _moved(replace(source, projections=kept), device)
 
     def _read(self, timestep: int) -> Future[Mapping[str, Tensor]]:
-        from safetensors.torch import load_file
-
         if self.ahead and self.ahead[0] == timestep:
             return self.ahead[1]
         self.reader = self.reader or ThreadPoolExecutor(1)
-        return self.reader.submit(load_file, self.files[timestep])
+        return self.reader.submit(_load, self.files[timestep])
+
+
+def _load(path: Path) -> Mapping[str, Tensor]:
+    """Tensors of a file in memory of their own: kernels round by alignment, and maps have none."""
+    from safetensors.torch import load_file
+
+    return {name: x.clone() for name, x in load_file(path).items()}
 
 
 def _moved(source: SourcePass, device: torch.device) -> SourcePass:

@@ -42,7 +42,8 @@ class RecordedClipAttention:
         seen = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         projected = attn.to_q(hidden_states), attn.to_k(seen), attn.to_v(seen)
         query, key, value = (split_heads(attn, tokens) for tokens in projected)
-        self.record[self.site] = Projection(query, key)
+        # In one layout, as what is read back from a file has it: kernels round by layout.
+        self.record[self.site] = Projection(query.contiguous(), key.contiguous())
         key, value = (from_listed_frames(x, self.attend_to, self.n_frames) for x in (key, value))
         return attend(attn, query, key, value)
 
