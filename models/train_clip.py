@@ -22,6 +22,7 @@ from models.world_images import to_tensor, world_images
 
 ATTRIBUTES = (tuple(COLOURS), SHAPES, GROUNDS, STYLES)
 SUBSETS = [kept for n in range(1, 5) for kept in combinations(ATTRIBUTES, n)]  # the last is all
+WHOLE = 0.4  # share of batches with whole captions, besides those drawn with the other subsets
 
 
 def config(vocab_size: int) -> dict[str, object]:
@@ -52,6 +53,15 @@ def read_partly(
     unique = {caption: index for index, caption in enumerate(dict.fromkeys(reduced))}
     label = torch.tensor([unique[caption] for caption in reduced])
     return token_ids(tokenizer, list(unique))[label], label
+
+
+def recolour(pictures: Tensor, rng: torch.Generator) -> Tensor:
+    """(N, 3, H, W) pictures in [-1, 1], each with channels mixed its own way.
+
+    For captions that name neither colours nor grounds: a shape is to be read from its outline.
+    """
+    mix = torch.rand(len(pictures), 3, 3, generator=rng)
+    return torch.einsum("nij,njhw->nihw", mix / mix.sum(2, keepdim=True), pictures)
 
 
 def group(captions: list[str]) -> list[Tensor]:
@@ -108,9 +118,12 @@ def main() -> None:
         rng = generator(args.seed, step, worker)
         index = alike(groups, args.batch // workers, rng)
         subset = int(torch.randint(len(SUBSETS), (), generator=rng))
-        whole = torch.rand((), generator=rng) < 0.5
-        ids, label = readings[len(SUBSETS) - 1 if whole else subset]
+        if torch.rand((), generator=rng) < WHOLE:
+            subset = len(SUBSETS) - 1
+        ids, label = readings[subset]
         picture = to_tensor(frames[index.numpy()])
+        if not {tuple(COLOURS), GROUNDS} & set(SUBSETS[subset]):
+            picture = recolour(picture, rng)
         # Blur, noise and contrast as decoders and samplers leave them, so that scores of edited
         # frames measure what they show and not how they were made.
         if torch.rand((), generator=rng) < 0.5:
@@ -135,7 +148,7 @@ def main() -> None:
     save_file(
         {k: v.contiguous() for k, v in model.state_dict().items()}, args.out / "model.safetensors"
     )
-    tokenizer.save_pretrained(args.out)
+    build_tokenizer().save_pretrained(args.out)  # calls above left their padding in the other
 
 
 if __name__ == "__main__":

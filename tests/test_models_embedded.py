@@ -76,3 +76,8 @@ def test_the_autoencoder_reaches_thirty_decibels():
 
 def test_inversion_loses_less_than_three_decibels():
     assert evaluated("world-tiny", "reconstruction", "lost by inversion")["high"] <= 3
+
+
+def test_clip_picks_the_right_one_of_a_hundred_captions():
+    card = evaluated("world-clip", "retrieval", "caption picked out of 100")
+    assert card["value"] >= 0.95 and card["n"] >= 200
