@@ -6,7 +6,7 @@ may be one cell: a method without randomness gives the same frames for every see
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -136,4 +136,6 @@ def inversion_id(cell: Cell, code: str) -> str | None:
     if spec is None:
         return None
     parts = [spec.steps, list(spec.save), spec.prompt, cell.clip.digest, cell.clip.frames]
+    if spec.inflation is not None:
+        parts.append(asdict(spec.inflation))
     return digest([*parts, cell.backbone.digest if cell.backbone else "", cell.dtype, code])

@@ -35,19 +35,21 @@ else:
 class AttendAndExciteSetting(SamplingSetting):
     """As released (config.py), with SD 1.4's scheduler."""
 
-    max_iter_to_alter: int = Field(25, ge=0, description="steps, from the first, that are altered")
+    max_iter_to_alter: int = Field(
+        25, ge=0, le=999, description="steps, from the first, that are altered"
+    )
     thresholds: tuple[tuple[int, float], ...] = Field(
         ((0, 0.05), (10, 0.5), (20, 0.8)),
         description="[step, attention] pairs: refined at the step until each word has as much",
     )
-    scale_factor: float = Field(20, ge=0, description="length of a move")
+    scale_factor: float = Field(20, ge=0, le=1000, description="length of a move")
     scale_range: tuple[float, float] = Field(
         (1.0, 0.5), description="share of it at the first and the last step, before a square root"
     )
-    attention_res: int = Field(16, ge=1, description="side of the maps that are read")
+    attention_res: int = Field(16, ge=1, le=128, description="side of the maps that are read")
     smooth: bool = Field(True, description="smooth a word's map before its maximum is taken")
-    sigma: float = Field(0.5, gt=0, description="of the smoothing")
-    kernel_size: int = Field(3, ge=1, description="of the smoothing")
+    sigma: float = Field(0.5, gt=0, le=10, description="of the smoothing")
+    kernel_size: int = Field(3, ge=1, le=15, description="of the smoothing")
     normalize_eot: bool = Field(
         False, description="leave padding out of the share among words, as for SD 2.1"
     )

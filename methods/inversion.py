@@ -62,7 +62,8 @@ class Inversion:
 
         with safe_open(path, framework="pt") as file:
             spec = json.loads(file.metadata()["spec"])
-        tensors = load_file(path)
+        # Files hold tensors unaligned, and kernels may round by alignment: bring them into memory.
+        tensors = {key: value.clone() for key, value in load_file(path).items()}
         inflation = spec["inflation"]
         if inflation:
             inflation = Inflation(**{**inflation, "attend": tuple(inflation["attend"])})

@@ -41,12 +41,16 @@ class LayoutGuidanceSetting(SamplingSetting):
 
     n_timesteps: int = Field(51, ge=1, le=999, description="denoising steps")
     scheduler: SolverName = Field("lms", description="diffusers' scheduler")
-    loss_scale: float = Field(30, gt=0, description="what the loss is multiplied by: step size")
+    loss_scale: float = Field(
+        30, gt=0, le=1000, description="what the loss is multiplied by: step size"
+    )
     loss_threshold: float = Field(
         0.2, ge=0, le=1, description="loss, before scaling, at which guidance ends for good"
     )
-    max_iter: int = Field(5, ge=0, description="most guidance passes before a step")
-    max_index_step: int = Field(10, ge=0, description="steps, from the first, that are guided")
+    max_iter: int = Field(5, ge=0, le=100, description="most guidance passes before a step")
+    max_index_step: int = Field(
+        10, ge=0, le=999, description="steps, from the first, that are guided"
+    )
     layers: str = Field(
         "mid+up1", pattern=f"^{BLOCKS}$", description='blocks whose maps are read, joined by "+"'
     )
