@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -61,9 +62,9 @@ class _BoxFit(LayoutMetric):
     higher_is_better = True
     range = (0.0, 1.0)
 
+    @abstractmethod
     def frame(self, detections: list[Detection], layout: Sequence[Region]) -> float:
         """One frame's score."""
-        raise NotImplementedError
 
     def compute(self, sample: Sample) -> Score:
         layout = layout_of(sample)

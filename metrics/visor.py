@@ -8,6 +8,7 @@ lie farther apart; of three objects every pair counts. VISOR_1 to 4 are over the
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -57,9 +58,9 @@ class _Visor(LayoutMetric):
         found = {region.phrase: best(detections, region.phrase) for region in layout}
         return self.judge({k: v for k, v in found.items() if v}, layout)
 
+    @abstractmethod
     def judge(self, found: Mapping[str, Detection], layout: Sequence[Region]) -> float | None:
         """The score, from the surest detection of each object that was found."""
-        raise NotImplementedError
 
     def compute(self, sample: Sample) -> Score:
         layout = layout_of(sample)
