@@ -1,0 +1,58 @@
+"""What turns images and instructions into conditions; which encoders a folder may hold."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from data.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+#: Class named in ``condition_encoder/config.json``: the module it stands in. Nothing else is run.
+ENCODERS = {
+    "WorldConditionEncoder": "methods.backbones.step1x.world_encoder",
+    "QwenConditionEncoder": "methods.backbones.step1x.qwen",
+}
+
+
+class ConditionEncoder(Protocol):
+    """A vision-language model, or what stands for one; an ``nn.Module`` with frozen weights.
+
+    It is saved into and loaded from a folder whose ``config.json`` names it as ``_class_name``.
+    """
+
+    def encode(
+        self, images: Sequence[np.ndarray], instructions: Sequence[str]
+    ) -> tuple[Tensor, Tensor]:
+        """Embeddings (B, L, D) and mask (B, L) int64, 1 for tokens and 0 for the padding behind.
+
+        ``images``: B arrays (H, W, 3) uint8 at working size; ``instructions``: B texts, "" for the
+        unconditional branch. L is always the encoder's largest length, D its width. A row depends
+        on its own image and text only, to the bit.
+        """
+
+    @classmethod
+    def from_pretrained(cls, folder: Path, torch_dtype: torch.dtype) -> ConditionEncoder:
+        """Load from a folder, safetensors only, nothing from the network."""
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write what :meth:`from_pretrained` reads."""
+
+
+def load_encoder(folder: Path, dtype: torch.dtype) -> ConditionEncoder:
+    """The encoder of a ``condition_encoder`` folder; :class:`UserError` for an unknown class."""
+    name = json.loads((folder / "config.json").read_text()).get("_class_name", "")
+    if name not in ENCODERS:
+        raise UserError(
+            f"{folder / 'config.json'}: {unknown('condition encoder', name, sorted(ENCODERS))}"
+        )
+    return getattr(importlib.import_module(ENCODERS[name]), name).from_pretrained(
+        folder, torch_dtype=dtype
+    )

@@ -1,0 +1,31 @@
+"""The files of a Step1X-Edit folder, known without torch: what is looked for and digested."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SCHEDULER = {  # of diffusers' FlowMatchEulerDiscreteScheduler
+    "use_dynamic_shifting": True,
+    "base_shift": 0.5,
+    "max_shift": 1.15,
+    "base_image_seq_len": 256,
+    "max_image_seq_len": 4096,
+}
+PARTS = ("transformer", "connector", "vae", "condition_encoder")
+CONFIGS = (*(f"{part}/config.json" for part in PARTS), "scheduler/scheduler_config.json")
+
+
+def index(encoder: str, size_level: int) -> dict[str, Any]:
+    """``model_index.json`` of a folder with that class of condition encoder.
+
+    ``size_level``: images are worked at about this many pixels squared unless a setting says else.
+    """
+    return {
+        "_class_name": "Step1XEdit",
+        "size_level": size_level,
+        "transformer": ["diffusers", "FluxTransformer2DModel"],
+        "connector": ["methods", "Step1XConnector"],
+        "vae": ["diffusers", "AutoencoderKL"],
+        "condition_encoder": ["methods", encoder],
+        "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+    }
