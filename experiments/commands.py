@@ -107,9 +107,12 @@ def score(desk: Desk, name: str, batch_id: str | None) -> int:
 def collect(desk: Desk, name: str) -> int:
     """Write the tidy table."""
     from experiments.collect import table, write_table
+    from experiments.seed_sets import with_sets_of_seeds
 
     targets = desk.targets(name)
-    content = write_table(table(targets.plan, desk.store), targets.plan, desk.store)
+    frame = table(targets.plan, desk.store)
+    frame = with_sets_of_seeds(frame, targets.plan, desk.store, desk.catalogue)
+    content = write_table(frame, targets.plan, desk.store)
     write_sealed(
         targets.collected(),
         {"table_sha256": hashlib.sha256(content).hexdigest(), "rows": len(targets.plan.rows)},

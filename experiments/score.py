@@ -22,8 +22,10 @@ from experiments.cells import Cell, EditRef
 from experiments.clips import clip_loader
 from experiments.code_digest import PROJECT, code_digest
 from experiments.planner import Plan
+from experiments.shares import packed
 from experiments.store import OK, Store
-from metrics.base import Metric, Sample
+from metrics.base import Metric, Sample, Score
+from metrics.sets import SetMetric, Share
 
 BATCH = 128  # pairs of cell and edit that one process scores
 
@@ -143,9 +145,18 @@ def _frames(store: Store, cell: Cell) -> np.ndarray:
 
 
 def _score(metric: Metric, sample: Sample, mark: str, say: Callable[[str], None]) -> dict[str, Any]:
-    """A score as it is stored; a metric that fails gives a reason, never a number."""
+    """A score as it is stored; a metric that fails gives a reason, never a number.
+
+    What a cell gives to a set is stored in place of a number.
+    """
+    share: Share | None = None
     try:
-        score = metric.compute(sample)
+        if isinstance(metric, SetMetric):
+            given = metric.share(sample)
+            share = None if isinstance(given, str) else given
+            score = Score(None, reason="" if share else str(given))
+        else:
+            score = metric.compute(sample)
         value, per_frame, reason = score.value, list(score.per_frame), score.reason
         if value is not None and value != value:
             value, reason = None, "not a number"
@@ -154,13 +165,14 @@ def _score(metric: Metric, sample: Sample, mark: str, say: Callable[[str], None]
     except Exception as error:
         say(traceback.format_exc())
         value, per_frame, reason = None, [], f"error: {type(error).__name__}: {error}"
-    return {
+    stored = {
         "value": None if value is None else float(value),
         "per_frame": [None if x is None or x != x else float(x) for x in per_frame],
         "reason": reason,
         "version": metric.version,
         "mark": mark,
     }
+    return stored if share is None else stored | {"share": packed(share)}
 
 
 def scored(store: Store, jobs: Iterable[Job], marks: dict[str, str]) -> bool:

@@ -2,8 +2,8 @@
 
 Gokhale et al. 2022, "Benchmarking Spatial Relationships in Text-to-Image Generation". Two objects'
 relation is that of the centres of their boxes, along the axis on which the asked boxes' centres
-lie farther apart; of three objects every pair counts. VISOR_1 to 4 are over the images of a prompt:
-:func:`visor_n`.
+lie farther apart; of three objects every pair counts. VISOR_1 to 4 are over the
+images of a prompt: ``metrics/visor_n.py``.
 """
 
 from __future__ import annotations
@@ -34,18 +34,6 @@ def as_asked(found: Mapping[str, Detection], layout: Sequence[Region]) -> bool:
         if seen[axis] * wanted[axis] <= 0:
             return False
     return True
-
-
-def visor_n(right: Mapping[str, Sequence[bool]], n: int) -> float:
-    """Share of prompts of whose images at least ``n`` are right.
-
-    ``right``: for each prompt, of each of its images whether :class:`Visor` is 1. ValueError for a
-    prompt with fewer than ``n`` images.
-    """
-    short = [prompt for prompt, images in right.items() if len(images) < n]
-    if short or not right:
-        raise ValueError(f"VISOR_{n} needs {n} images of each prompt; fewer of: {short or 'all'}")
-    return float(np.mean([sum(images) >= n for images in right.values()]))
 
 
 class _Visor(LayoutMetric):

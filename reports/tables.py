@@ -88,7 +88,7 @@ class Table:
 def spell(name: str) -> str:
     """A recipe's or figure's name in words: ``clip_text`` is ``CLIP text``."""
     capitals = {"clip": "CLIP", "lpips": "LPIPS", "psnr": "PSNR", "ssim": "SSIM", "mse": "MSE",
-                "dino": "DINO", "mb": "MB"}  # fmt: skip
+                "dino": "DINO", "mb": "MB", "visor": "VISOR"}  # fmt: skip
     words = [capitals.get(word, word) for word in name.split("_")]
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 

@@ -24,7 +24,8 @@ from metrics.detectors import Analyser, Detection
 from metrics.nets.files import HubFile
 from metrics.nets.owlvit import OwlViT
 from metrics.registry import get_metric
-from metrics.visor import as_asked, visor_n
+from metrics.sets import Member, Share
+from metrics.visor import as_asked
 from tests.miniature import make_tokenizer
 
 LEFT, RIGHT = (0.0, 0.2, 0.4, 0.6), (0.6, 0.2, 1.0, 0.6)
@@ -60,11 +61,21 @@ def test_a_relation_is_that_of_the_axis_on_which_the_asked_boxes_lie_apart() -> 
     assert not as_asked(good | found(owl=(0.4, 0.0, 0.6, 0.1)), three)
 
 
-def test_visor_n_counts_prompts_with_enough_right_images() -> None:
-    right = {"a": [True, True, False, False], "b": [True] * 4, "c": [False] * 4}
-    assert [visor_n(right, n) for n in (1, 2, 3, 4)] == pytest.approx([2 / 3, 2 / 3, 1 / 3, 1 / 3])
-    with pytest.raises(ValueError, match="VISOR_4 needs 4 images"):
-        visor_n({"a": [True]}, 4)
+def images(*right: bool) -> list[Member]:
+    """A prompt's images, in the order of their seeds from 10 on."""
+    shares = [Share(np.array([[one]], np.float32)) for one in right]
+    return [Member("cats", "left", 10 + at, share) for at, share in enumerate(shares)]
+
+
+def test_visor_n_asks_whether_n_of_the_first_four_images_are_right() -> None:
+    two = images(True, False, True, False)
+    found = [get_metric(f"visor_{n}@analyser").combine(two) for n in (1, 2, 3, 4)]
+    assert [score.value for score in found] == [1, 1, 0, 0]
+    assert {score.n for score in found} == {4}
+    five = [*reversed(images(False, False, False, False, True))]
+    assert get_metric("visor_1@analyser").combine(five).value == 0
+    short = get_metric("visor_1@analyser").combine(images(True, True, True))
+    assert short.value is None and short.reason == "3 of 4 images of the prompt"
 
 
 def test_average_precision_by_hand() -> None:
