@@ -20,24 +20,30 @@ class Catalogue:
     datasets: tuple[str, ...]
     backbones: tuple[str, ...]
     dataset: Callable[[str], Any]  # name -> data.datasets.Dataset
-    backbone: Callable[[str], Any]  # name -> methods.backbones.BackboneInfo
+    backbone: Callable[[str], Any]  # name -> what methods.backbones.families describes it by
+    promised_backbone: Callable[[str], Any]  # the same of one whose weights are not here
     load_backbone: Callable[[str, str, str], Any]  # name, device, dtype -> a loaded backbone
     metric: Callable[[str], Any]  # recipe -> metrics.base.Metric
     warm_up: Callable[[Any, Any], Any]  # backbone, frames: as a first cell would use it
     invert: Callable[[Any, Any, Any], Any]  # backbone, frames, InversionSpec -> Inversion
     load_inversion: Callable[[Any], Any]  # path -> Inversion
-    backbone_modules: tuple[str, ...]  # code that every method with a backbone uses
+    #: Prediction kind: code that every method on such a backbone uses. Methods of kinds that are
+    #: not named here import all of it themselves.
+    backbone_modules: Mapping[str, tuple[str, ...]]
     inversion_modules: tuple[str, ...]  # code behind inverted latents
 
 
 def project_catalogue() -> Catalogue:
     """Everything in the project's folders."""
     from data.datasets import dataset_names, load_dataset
-    from methods.backbones import backbone_names, get_backbone_info, load_backbone
+    from methods.backbones.families import all_names, describe, load, promise
     from methods.registry import get_method, method_names
     from metrics.registry import get_metric, recipe_names
 
     def warm_up(backbone: Any, frames: Any) -> None:
+        if hasattr(backbone, "warm_up"):
+            backbone.warm_up(frames[:WARM_UP])
+            return
         latents = backbone.encode(frames[:WARM_UP])
         backbone.predict(latents, 1, backbone.embed([""] * len(latents)))
         backbone.decode(latents)
@@ -56,14 +62,15 @@ def project_catalogue() -> Catalogue:
         methods={name: get_method(name) for name in method_names()},
         recipes=tuple(recipe_names()),
         datasets=tuple(dataset_names()),
-        backbones=tuple(backbone_names()),
+        backbones=tuple(all_names()),
         dataset=load_dataset,
-        backbone=get_backbone_info,
-        load_backbone=load_backbone,
+        backbone=describe,
+        promised_backbone=promise,
+        load_backbone=load,
         metric=get_metric,
         warm_up=warm_up,
         invert=invert,
         load_inversion=load_inversion,
-        backbone_modules=("methods.backbones.load",),
-        inversion_modules=("methods.inversion",),
+        backbone_modules=dict.fromkeys(("epsilon", "v_prediction"), ("methods.backbones.load",)),
+        inversion_modules=("methods.backbones.load", "methods.inversion"),
     )

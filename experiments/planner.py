@@ -116,16 +116,16 @@ def make_plan(path: Path, catalogue: Catalogue, project: Path = PROJECT) -> Plan
         rows.append((request, cell))
     experiment = checked.experiment
     shards = pack(cells.values(), experiment.shard_size, experiment.shard_evaluations)
-    inversion_code = code_digest(
-        (*catalogue.backbone_modules, *catalogue.inversion_modules), project
-    )
+    inversion_code = code_digest(catalogue.inversion_modules, project)
     return Plan(checked, rows, cells, shards, inversion_code)
 
 
 def modules_of(method: Method, catalogue: Catalogue) -> list[str]:
     """The modules that a method's frames come from; what these import is found from them."""
     modules = [type(method).__module__]
-    modules += catalogue.backbone_modules if method.requires.backbone else ()
+    if method.requires.backbone:
+        for kind in method.requires.prediction:
+            modules += catalogue.backbone_modules.get(kind, ())
     modules += catalogue.inversion_modules if method.requires.inversion else ()
     return modules
 

@@ -16,7 +16,6 @@ from experiments.schema import Experiment
 from experiments.settings import ChosenMethod, SettingReader
 from experiments.table_blocks import TableReader
 from experiments.yaml_source import Location, YamlSource
-from methods.backbones import promised_backbone
 
 
 class Resolver:
@@ -80,7 +79,7 @@ class Resolver:
         found = []
         for index, name in enumerate(self.experiment.backbones):
             location = ("backbones", index)
-            promise = partial(promised_backbone, name)
+            promise = partial(self.catalogue.promised_backbone, name)
             info = self.source.attempt(location, partial(self.catalogue.backbone, name), promise)
             if info:
                 found.append((location, BackboneRef(name, info.digest), info.prediction_type))

@@ -120,10 +120,10 @@ class Catalogue:
 
     def backbone_digest(self, name: str) -> str:
         """Digest of a backbone's weights, or why there is none."""
-        from methods.backbones import get_backbone_info
+        from methods.backbones.families import describe
 
         try:
-            return get_backbone_info(name).digest
+            return describe(name).digest
         except UserError as error:
             return f"not available: {error}"
 

@@ -61,12 +61,13 @@ def fake_catalogue() -> Catalogue:
         backbones=("toy",),
         dataset=lambda name: _named("dataset", name, {"toys": FakeDataset()}),
         backbone=lambda name: _named("backbone", name, {"toy": info}),
+        promised_backbone=lambda name: _named("backbone", name, {"toy": info}),
         load_backbone=lambda name, device, dtype: FakeBackbone(),
         metric=lambda recipe: _named("metric", recipe, METRICS)(),
         warm_up=lambda backbone, frames: backbone.predict(frames / 255, 0, 1.0),
         invert=invert,
         load_inversion=FakeInversion.load,
-        backbone_modules=(),
+        backbone_modules={},
         inversion_modules=(),
     )
 
