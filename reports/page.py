@@ -31,6 +31,7 @@ def render_page(
     version: str,
 ) -> str:
     """The whole page as text."""
+    maps = gallery["maps"]
     return (
         environment()
         .get_template("report.html")
@@ -54,8 +55,8 @@ def render_page(
             metric_cards=[catalogue.metric(recipe) for recipe in results.recipes],
             provenance=provenance,
             spec_text=(results.root / "experiments" / f"{results.experiment}.yaml").read_text(),
-            style=own("table.css") + own("style.css"),
-            script=own("script.js") + own("trace.js"),
+            style=own("table.css") + own("style.css") + (own("maps.css") if maps else ""),
+            script=own("script.js") + own("trace.js") + (own("maps.js") if maps else ""),
         )
     )
 

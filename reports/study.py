@@ -18,8 +18,8 @@ import numpy as np
 from data.errors import UserError
 from experiments.schema import RowBlock
 from reports.cards import Catalogue
-from reports.gallery import Media
 from reports.layout import choose_rows
+from reports.media import Media
 from reports.results import Results
 from reports.rows import Row
 from reports.templating import embed_json, environment, own

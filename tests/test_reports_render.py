@@ -172,7 +172,7 @@ def test_equal_results_give_an_equal_report(report: Path) -> None:
 
 
 def test_large_media_lie_beside_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reports.gallery.EMBED_LIMIT", 1000)
+    monkeypatch.setattr("reports.media.EMBED_LIMIT", 1000)
     fabricate(tmp_path, clips=1, seeds=1, frames=2, failures=False)
     folder = render("made", tmp_path, FixtureCatalogue())
     gallery = json.loads(Page((folder / "report.html").read_text()).scripts[0])
