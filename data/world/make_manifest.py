@@ -113,7 +113,9 @@ def _pair(rng: np.random.Generator, index: int, used: Counter[str]) -> Scene:
             return scene
 
 
-def _change(rng: np.random.Generator, scene: Scene, names: tuple[str, ...], index: int) -> Change:
+def draw_change(
+    rng: np.random.Generator, scene: Scene, names: tuple[str, ...], index: int
+) -> Change:
     """A change of the named attributes whose result is well composed and well described."""
     while True:
         values = {name: str(rng.choice(VOCABULARY[name])) for name in names}
@@ -136,12 +138,12 @@ def _edits(rng: np.random.Generator, scene: Scene, index: int, compounds: Iterat
     edits = {}
     for names in wanted:
         which = target if {"colour", "shape"} & set(names) else 0
-        change = _change(rng, scene, names, which).model_dump(exclude_none=True)
+        change = draw_change(rng, scene, names, which).model_dump(exclude_none=True)
         edits["+".join(names)] = {k: v for k, v in change.items() if k != "object" or v}
     return edits
 
 
-def _identifier(scene: Scene) -> str:
+def identifier(scene: Scene) -> str:
     things = "-".join(f"{o.colour}-{o.shape}" for o in scene.objects)
     return f"{things}-{scene.ground}"
 
@@ -151,7 +153,7 @@ def _number(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _plain(scene: Scene) -> dict:
+def plain_scene(scene: Scene) -> dict:
     objects = [{k: _number(v) for k, v in asdict(o).items()} for o in scene.objects]
     entry = asdict(scene) | {"objects": objects, "pan": [_number(v) for v in scene.pan]}
     return {k: v for k, v in entry.items() if v is not None}
@@ -166,11 +168,11 @@ def make_manifest(seed: int = SEED) -> dict:
     for index in range(SINGLES + PAIRS):
         draw = _single if index < SINGLES else _pair
         scene = draw(rng, index, used)
-        while _identifier(scene) in clips:
+        while identifier(scene) in clips:
             scene = draw(rng, index, used)
         used.update(obj.colour for obj in scene.objects)
-        clips[_identifier(scene)] = {
-            "scene": _plain(scene),
+        clips[identifier(scene)] = {
+            "scene": plain_scene(scene),
             "edits": _edits(rng, scene, index, compounds),
         }
     return {
@@ -183,7 +185,7 @@ def make_manifest(seed: int = SEED) -> dict:
     }
 
 
-class _Dumper(yaml.SafeDumper):
+class Dumper(yaml.SafeDumper):
     """Short flat mappings and lists on one line each."""
 
     def represent_mapping(self, tag, mapping, flow_style=None):
@@ -198,7 +200,7 @@ class _Dumper(yaml.SafeDumper):
 def main() -> None:
     """Write the manifest."""
     manifest = make_manifest()
-    text = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, width=100)
+    text = yaml.dump(manifest, Dumper=Dumper, sort_keys=False, width=100)
     MANIFEST.write_text(HEADER.format(n=len(manifest["clips"])) + text, encoding="utf-8")
     print(f"{MANIFEST}: {len(manifest['clips'])} clips")
 
