@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -61,6 +62,46 @@ def test_what_is_here_is_not_fetched_again(folder: Path):
 def test_a_file_with_another_checksum_is_refused():
     with pytest.raises(UserError, match=r"not the published file .* begin with abc"):
         fetch.fetch(extractor(b"tampered", "abc"))
+
+
+def test_without_a_published_checksum_a_file_is_held_to_the_one_it_came_with(folder: Path):
+    some = extractor(b"weights")
+    fetch.fetch(some)
+    told = files.recorded()
+    assert told == {"some/net.bin": hashlib.sha256(b"weights").hexdigest()}
+    files._sha256.cache_clear()
+    (folder / "some" / "net.bin").write_bytes(b"swapped")
+    assert "net.bin is not the file that was fetched" in some.problem()
+    assert some.digest() == files.ABSENT
+    with pytest.raises(UserError, match="not the file that was fetched"):
+        fetch.fetch(some)
+    assert files.recorded() == told
+
+
+def test_what_the_hub_says_of_a_file_is_checked_when_it_comes(folder: Path, monkeypatch):
+    class Told:
+        etag = hashlib.sha256(b"what the hub has").hexdigest()
+
+    def download(repository: str, name: str, local_dir: Path) -> None:
+        (Path(local_dir) / name).write_bytes(b"something else")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", lambda url: Told)
+    hub = Extractor("hub", (files.HubFile("some/repository", "net.bin"),), 1, "MIT")
+    with pytest.raises(UserError, match="what came is not what the hub has"):
+        fetch.fetch(hub)
+    assert not (folder / "some" / "repository" / "net.bin").exists()
+
+
+def test_large_files_of_well_known_networks_have_their_checksums_here():
+    """TorchFile's is in its name; of a hub's file it was compared in several independent places."""
+    pinned = {
+        name: any(file.sha256 for file in extractor.files)
+        for name, extractor in fetch.extractors().items()
+    }
+    assert {name for name, known in pinned.items() if not known} == {
+        "PickScore_v1", "ViT-L-14/openai", "dino-vitb8", "owlvit",
+    }  # fmt: skip
 
 
 def test_without_a_network_it_says_so():

@@ -19,7 +19,13 @@ _BATCH = 16
 EXTRACTORS = {
     "ViT-B-32/openai": Extractor(
         "ViT-B-32/openai",
-        (HubFile("timm/vit_base_patch32_clip_224.openai", _WEIGHTS),),
+        (
+            HubFile(
+                "timm/vit_base_patch32_clip_224.openai",
+                _WEIGHTS,
+                "e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
+            ),
+        ),
         605,
         "MIT",
     ),

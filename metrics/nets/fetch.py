@@ -6,11 +6,13 @@ Without names all of them are fetched, ten gigabytes; with ``--list`` they are l
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from importlib import import_module
 from pkgutil import iter_modules
 
 import metrics.nets
+from data.digest import sha256_file
 from data.errors import UserError, unknown
 from metrics.nets import files
 from metrics.nets.files import Extractor
@@ -45,6 +47,23 @@ def fetch(extractor: Extractor) -> None:
     problem = extractor.problem()
     if problem:
         raise UserError(problem)
+    _record(extractor)
+
+
+def _record(extractor: Extractor) -> None:
+    """Remember the checksums of files that were published without one."""
+    known = files.recorded()
+    new = {
+        file.path: sha256_file(file.found())
+        for file in extractor.files
+        if not file.sha256 and file.path not in known
+    }
+    if new:
+        path = files.FOLDER / files.RECORD
+        scratch = path.with_suffix(".tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_text(json.dumps(known | new, indent=1, sort_keys=True), encoding="utf-8")
+        scratch.replace(path)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,12 +1,14 @@
 """Where an extractor's published weights lie, and whether they are the published ones.
 
 A file is looked for in ``models/weights/extractors`` and then in the cache of its own ecosystem
-(the hub's, torch.hub's, or an installed package). Nothing is downloaded here.
+(the hub's, torch.hub's, or an installed package). Nothing is downloaded here. A file without a
+published checksum is held to the one that it had when it was fetched.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from metrics.extractors import MissingExtractor
 PLACE = "models/weights/extractors"  # in the repository's root
 FOLDER = Path(__file__).resolve().parents[2] / PLACE
 ABSENT = "absent"  # in place of a digest
+RECORD = "checksums.json"  # below ``FOLDER``: of files whose publishers give none, as first fetched
 
 
 class WeightFile(ABC):
@@ -46,6 +49,19 @@ class WeightFile(ABC):
         own = FOLDER / self.path
         return own if own.is_file() else self.cached()
 
+    @property
+    def expected(self) -> str:
+        """What its SHA-256 begins with: as published, or as recorded; empty where neither is."""
+        return self.sha256 or recorded().get(self.path, "")
+
+
+def recorded() -> dict[str, str]:
+    """Checksums of files as they were first fetched, by path."""
+    try:
+        return json.loads((FOLDER / RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+
 
 @dataclass(frozen=True)
 class HubFile(WeightFile):
@@ -53,6 +69,7 @@ class HubFile(WeightFile):
 
     repository: str
     name: str
+    sha256: str = ""
 
     @property
     def path(self) -> str:
@@ -69,9 +86,14 @@ class HubFile(WeightFile):
         return Path(found) if isinstance(found, str) else None
 
     def fetch(self, to: Path) -> None:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
         hf_hub_download(self.repository, self.name, local_dir=FOLDER / self.repository)
+        # Of a large file the hub names the SHA-256 (64 digits); of a small one git's hash.
+        told = get_hf_file_metadata(hf_hub_url(self.repository, self.name)).etag or ""
+        if len(told) == 64 and sha256_file(to) != told:
+            to.unlink()
+            raise OSError(f"what came is not what the hub has (SHA-256 {told})")
 
 
 @dataclass(frozen=True)
@@ -170,10 +192,11 @@ class Extractor:
                     f" to fetch it from {file.origin} ({self.megabytes} MB, {self.licence}), or put"
                     f" {file.path.rpartition('/')[2]} at {PLACE}/{file.path}."
                 )
-            if not _sha256(path).startswith(file.sha256):
+            if not _sha256(path).startswith(file.expected):
+                known = "published file" if file.sha256 else "file that was fetched"
                 return (
-                    f"missing extractor '{self.name}': {path.name} is not the published file (its "
-                    f"SHA-256 should begin with {file.sha256}); delete it and run "
+                    f"missing extractor '{self.name}': {path.name} is not the {known} (its "
+                    f"SHA-256 should begin with {file.expected}); delete it and run "
                     f"`make extractors EXTRACTORS={self.name}`."
                 )
         return ""

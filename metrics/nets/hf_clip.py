@@ -19,8 +19,15 @@ _PROCESSOR = ("preprocessor_config.json", "tokenizer.json", "tokenizer_config.js
 _BATCH = 16
 
 
+_SHA256 = {
+    ("openai/clip-vit-large-patch14", "model.safetensors"): (
+        "a2bf730a0c7debf160f7a6b50b3aaf3703e7e88ac73de7a314903141db026dcb"
+    ),
+}
+
+
 def _files(repository: str, names: tuple[str, ...]) -> tuple[HubFile, ...]:
-    return tuple(HubFile(repository, name) for name in names)
+    return tuple(HubFile(repository, name, _SHA256.get((repository, name), "")) for name in names)
 
 
 EXTRACTORS = {
