@@ -7,7 +7,7 @@ Clips come from the prepared files where these are valid, and are made in memory
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -26,6 +26,9 @@ LOADERS = {
     "layouts": "data.world.layouts:LayoutSource",
     "prompts": "data.prompt_files:PromptSource",
     "files": "data.footage:FileSource",
+    "gedit": "data.gedit:GEditSource",
+    "instructions": "data.world.instructions:InstructionSource",
+    "portraits": "data.portraits.dataset:PortraitSource",
 }
 
 
@@ -39,7 +42,7 @@ class ClipSummary:
     prompt: str
     edits: dict[str, EditSummary]
     digest: str  # of frames and prompt
-    edit_digests: dict[str, str]  # of target prompt, changing words, layout and oracle frames
+    edit_digests: dict[str, str]  # of target prompt, changing words, layout, oracle, audio
 
 
 class Dataset:
@@ -102,12 +105,23 @@ class Dataset:
         locked = self._locks.get(clip_id)
         if locked is None or locked.entry != outline.entry:
             locked = self._locks[clip_id] = lock_clip(outline.entry, self.clip(clip_id))
-        digests = {
-            name: edit_digest(edit.prompt, edit.words, locked.oracles.get(name), edit.layout)
+        edits = {
+            name: replace(edit, audio=locked.sounds.get(name, ""))
             for name, edit in outline.edits.items()
         }
+        digests = {
+            name: edit_digest(
+                edit.prompt,
+                edit.words,
+                locked.oracles.get(name),
+                edit.layout,
+                edit.audio,
+                edit.instruction,
+            )
+            for name, edit in edits.items()
+        }
         digest = clip_digest(locked.frames, outline.prompt)
-        return ClipSummary(*locked.shape, outline.prompt, outline.edits, digest, digests)
+        return ClipSummary(*locked.shape, outline.prompt, edits, digest, digests)
 
     def promise(self, clip_id: str) -> ClipSummary:
         """What the manifest says of a clip whose source is Missing; its digests are stand-ins.
@@ -116,7 +130,9 @@ class Dataset:
         """
         promised = self._source.promise(self._checked(clip_id))
         edits = {
-            name: edit_digest(edit.prompt, edit.words, None, edit.layout)
+            name: edit_digest(
+                edit.prompt, edit.words, None, edit.layout, instruction=edit.instruction
+            )
             for name, edit in promised.edits.items()
         }
         digest = clip_digest(f"{ABSENT} {self.name}/{clip_id}", promised.prompt)

@@ -45,10 +45,15 @@ def edit_digest(
     words: tuple[tuple[str, str], ...],
     oracle: str | None,
     layout: tuple[Region, ...] = (),
+    audio: str = "",
+    instruction: str = "",
 ) -> str:
-    """Digest of an edit: target prompt, words that change, layout, the oracle frames' digest.
+    """Digest of an edit: target prompt, words that change, layout, the oracle frames' digest,
+    the audio's, and the instruction.
 
     The oracle belongs to it because a control shows it and metrics compare with it.
     """
     parts = {"prompt": prompt, "words": [list(p) for p in words], "oracle": oracle}
-    return json_digest(parts | ({"layout": layout_digest(layout)} if layout else {}))
+    parts |= {"layout": layout_digest(layout)} if layout else {}
+    parts |= {"audio": audio} if audio else {}
+    return json_digest(parts | ({"instruction": instruction} if instruction else {}))

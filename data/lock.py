@@ -7,13 +7,14 @@ file that yields other bytes than those everybody else scored is noticed.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from data.clip import Clip
 from data.digest import frames_digest
 from data.errors import UserError
 from data.files import write_text
+from data.speech import audio_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Locked:
     shape: tuple[int, int, int]  # frames, height, width
     frames: str  # digest of the source frames
     oracles: dict[str, str]  # edit id: digest of its oracle frames
+    sounds: dict[str, str] = field(default_factory=dict)  # edit id: digest of its audio
 
 
 def lock_clip(entry: str, clip: Clip) -> Locked:
@@ -34,7 +36,8 @@ def lock_clip(entry: str, clip: Clip) -> Locked:
         for name, edit in clip.edits.items()
         if edit.oracle is not None
     }
-    return Locked(entry, (n, height, width), frames_digest(clip.frames), oracles)
+    sounds = {name: audio.digest for name, edit in clip.edits.items() if (audio := audio_of(edit))}
+    return Locked(entry, (n, height, width), frames_digest(clip.frames), oracles, sounds)
 
 
 def read_lock(path: Path) -> dict[str, Locked]:
@@ -44,7 +47,13 @@ def read_lock(path: Path) -> dict[str, Locked]:
     try:
         clips = json.loads(path.read_text(encoding="utf-8"))["clips"]
         return {
-            name: Locked(item["entry"], tuple(item["shape"]), item["frames"], item["oracles"])
+            name: Locked(
+                item["entry"],
+                tuple(item["shape"]),
+                item["frames"],
+                item["oracles"],
+                item.get("sounds", {}),
+            )
             for name, item in clips.items()
         }
     except (ValueError, KeyError, TypeError):
@@ -55,7 +64,10 @@ def read_lock(path: Path) -> dict[str, Locked]:
 
 def write_lock(path: Path, locks: dict[str, Locked]) -> None:
     """Write the lock of a whole dataset, atomically."""
-    clips = {name: asdict(lock) for name, lock in locks.items()}
+    clips = {
+        name: {key: value for key, value in asdict(lock).items() if key != "sounds" or value}
+        for name, lock in locks.items()
+    }
     write_text(path, json.dumps({"clips": clips}, indent=1) + "\n")
 
 
@@ -67,6 +79,7 @@ def check_lock(path: Path, clip_id: str, expected: Locked | None, found: Locked)
     names = sorted(expected.oracles.keys() | found.oracles.keys())
     differing = [n for n in names if expected.oracles.get(n) != found.oracles.get(n)]
     wrong += [f"oracle of '{name}'" for name in differing]
+    wrong += ["sound"] if expected.sounds != found.sounds else []
     raise UserError(
         f"{path}: clip '{clip_id}' no longer has the locked bytes ({', '.join(wrong)}), although "
         "its manifest entry is unchanged. Scores would not compare with earlier ones. Restore the "

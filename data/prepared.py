@@ -15,8 +15,11 @@ import numpy as np
 from data.clip import Clip, Edit, Flow, Region
 from data.digest import sha256_file
 from data.files import whole, write_text
+from data.instructed import InstructedEdit, instruction_of
+from data.speech import Audio, SpokenEdit, TalkingClip, audio_of
 
 _FLOW = ("forward", "backward", "occluded_forward", "occluded_backward")
+_SPEAKING = ("opening", "landmarks")  # besides audio; an edit has no landmarks
 
 
 def _arrays(clip: Clip) -> dict[str, np.ndarray]:
@@ -25,7 +28,31 @@ def _arrays(clip: Clip) -> dict[str, np.ndarray]:
     arrays |= {f"flow.{name}": getattr(clip.flow, name, None) for name in _FLOW}
     for name, edit in clip.edits.items():
         arrays |= {f"edit.{name}.oracle": edit.oracle, f"edit.{name}.masks": edit.oracle_masks}
+        arrays |= _speaking(edit, f"edit.{name}.")
+    arrays |= _speaking(clip, "")
     return {name: array for name, array in arrays.items() if array is not None}
+
+
+def _speaking(holder: Clip | Edit, prefix: str) -> dict[str, np.ndarray | None]:
+    """What only clips and edits with sound have."""
+    audio = audio_of(holder)
+    found = {f"{prefix}{name}": getattr(holder, name, None) for name in _SPEAKING}
+    return found | {f"{prefix}audio": audio.samples if audio else None}
+
+
+def _spoken(clip: Clip, arrays: dict[str, np.ndarray], rate: int) -> TalkingClip:
+    """A clip and its edits with their sound."""
+
+    def sound(prefix: str) -> dict[str, Any]:
+        samples = arrays.get(f"{prefix}audio")
+        audio = None if samples is None else Audio(samples, rate)
+        return {"audio": audio, "opening": arrays.get(f"{prefix}opening")}
+
+    edits = {
+        name: SpokenEdit(**vars(edit) | sound(f"edit.{name}.")) for name, edit in clip.edits.items()
+    }
+    known = vars(clip) | sound("") | {"edits": edits, "landmarks": arrays.get("landmarks")}
+    return TalkingClip(**known)
 
 
 def write_clip(path: Path, clip: Clip) -> None:
@@ -46,6 +73,10 @@ def write_clip(path: Path, clip: Clip) -> None:
         if e.layout
     }
     meta |= {"layouts": layouts} if layouts else {}
+    sounds = [audio for each in (clip, *clip.edits.values()) if (audio := audio_of(each))]
+    meta |= {"rate": sounds[0].rate} if sounds else {}
+    asked = {e.id: text for e in clip.edits.values() if (text := instruction_of(e))}
+    meta |= {"instructions": asked} if asked else {}
     text = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), dtype=np.uint8)
     with whole(path) as part, part.open("wb") as stream:
         np.savez(stream, meta=text, **_arrays(clip))
@@ -68,8 +99,10 @@ def read_clip(path: Path) -> Clip:
         )
         for name, kind, prompt, words in meta["edits"]
     }
+    for name, text in meta.get("instructions", {}).items():
+        edits[name] = InstructedEdit(**vars(edits[name]), instruction=text)
     flow = Flow(*(arrays[f"flow.{name}"] for name in _FLOW)) if "flow.forward" in arrays else None
-    return Clip(
+    clip = Clip(
         meta["id"],
         meta["dataset"],
         arrays["frames"],
@@ -81,6 +114,7 @@ def read_clip(path: Path) -> Clip:
         edits,
         meta["attribution"],
     )
+    return _spoken(clip, arrays, meta["rate"]) if "rate" in meta else clip
 
 
 def _layout(regions: list[tuple[str, list[list[float]]]]) -> tuple[Region, ...]:

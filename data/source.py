@@ -19,6 +19,8 @@ class EditSummary:
     words: tuple[tuple[str, str], ...]
     has_oracle: bool
     layout: tuple[Region, ...] = ()
+    audio: str = ""  # digest of what is to be spoken; empty until the clip or its lock is read
+    instruction: str = ""  # what is to be done; empty where the prompt says what is to be seen
 
 
 @dataclass(frozen=True)

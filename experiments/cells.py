@@ -32,8 +32,8 @@ class ClipRef:
 class EditRef:
     """An edit of a clip; ``digest`` digests all of it, its oracle too.
 
-    ``asked`` digests the words, which every method reads, and ``layout`` phrases and boxes: empty
-    where there are none.
+    ``asked`` digests the words, an instruction and what is to be spoken, which every method reads,
+    and ``layout`` phrases and boxes: empty where there are none.
     """
 
     edit: str

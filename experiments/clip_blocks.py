@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from data.digest import layout_digest
+from data.source import EditSummary
 from experiments.atomic import digest
 from experiments.catalogue import Catalogue
 from experiments.cells import ClipRef, EditRef
@@ -127,7 +128,7 @@ class ClipReader:
             EditRef(
                 name,
                 summary.edits[name].kind,
-                digest([summary.edits[name].prompt, [list(w) for w in summary.edits[name].words]]),
+                _asked(summary.edits[name]),
                 summary.edit_digests[name],
                 layout_digest(summary.edits[name].layout),
             )
@@ -140,3 +141,10 @@ class ClipReader:
             labels,
             where,
         )
+
+
+def _asked(edit: EditSummary) -> str:
+    """Digest of what every method reads: prompt, words, and sound and instruction if any."""
+    words = [list(pair) for pair in edit.words]
+    given = {"audio": edit.audio, "instruction": edit.instruction}
+    return digest([edit.prompt, words, *([name, text] for name, text in given.items() if text)])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from data.clip import Clip, Edit, Flow
+from data.speech import audio_of
 from experiments.cells import ClipRef
 
 
@@ -22,7 +23,7 @@ def first_frames(clip: Clip, n: int) -> Clip:
         raise ValueError(f"clip '{clip.id}' has {len(clip.frames)} frames, {n} asked for")
     if n == len(clip.frames):
         return clip
-    edits = {name: _first_of_edit(edit, n) for name, edit in clip.edits.items()}
+    edits = {name: _first_of_edit(edit, n, clip.fps) for name, edit in clip.edits.items()}
     return replace(
         clip,
         frames=clip.frames[:n],
@@ -30,6 +31,7 @@ def first_frames(clip: Clip, n: int) -> Clip:
         boxes=_cut(clip.boxes, n),
         flow=_first_of_flow(clip.flow, n),
         edits=edits,
+        **_first_of_sound(clip, n, clip.fps),
     )
 
 
@@ -37,9 +39,20 @@ def _cut(tracks: np.ndarray | None, n: int) -> np.ndarray | None:
     return None if tracks is None else tracks[:, :n]
 
 
-def _first_of_edit(edit: Edit, n: int) -> Edit:
+def _first_of_edit(edit: Edit, n: int, fps: float) -> Edit:
     oracle = None if edit.oracle is None else edit.oracle[:n]
-    return replace(edit, oracle=oracle, oracle_masks=_cut(edit.oracle_masks, n))
+    masks, sound = _cut(edit.oracle_masks, n), _first_of_sound(edit, n, fps)
+    return replace(edit, oracle=oracle, oracle_masks=masks, **sound)
+
+
+def _first_of_sound(holder: Clip | Edit, n: int, fps: float) -> dict[str, Any]:
+    """What only clips and edits with sound have, cut."""
+    audio = audio_of(holder)
+    cut = {"audio": audio.first(n, fps)} if audio else {}
+    for name in ("opening", "landmarks"):
+        if getattr(holder, name, None) is not None:
+            cut[name] = getattr(holder, name)[:n]
+    return cut
 
 
 def _first_of_flow(flow: Flow | None, n: int) -> Flow | None:
