@@ -20,7 +20,7 @@ from experiments.health import BadOutput, check_finite, check_frames
 from experiments.siblings import Siblings
 from experiments.time_limit import TimeLimit
 from experiments.trie import Family, Node
-from methods.base import Context, State
+from methods.base import Context, Shared, State, compute
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,12 @@ def walk(
         level = yield from _start(family, context, meter)
     while level:
         siblings.forget()
+        # A lone cell keeps nothing for siblings that it does not have.
+        alone = sum(len(place.node.children) for place in level) == 1
+        shared = compute if alone else siblings.shared
         following: list[Place] = []
         for place in level:
-            following += yield from _leave(place, context, siblings, meter)
+            following += yield from _leave(place, context, shared, siblings, meter)
         level = following
         if checkpoint:
             checkpoint.save(level)
@@ -111,7 +114,11 @@ def _start(
 
 
 def _leave(
-    place: Place, context: Callable[[Cell], Context], siblings: Siblings, meter: Meter
+    place: Place,
+    context: Callable[[Cell], Context],
+    shared: Shared,
+    siblings: Siblings,
+    meter: Meter,
 ) -> Iterator[Outcome | list[Place]]:
     """Outcomes of the cells that end here or fail in the next step; returns the next places."""
     node, state = place.node, place.state
@@ -125,7 +132,7 @@ def _leave(
         users -= 1
         copied = state.fork() if users and state else state
         first = child.cells()[0]
-        stepping = replace(context(first), setting=_Unreadable(), shared=siblings.shared)
+        stepping = replace(context(first), setting=_Unreadable(), shared=shared)
         try:
             with meter.measure(place.spent.seconds) as cost:
                 after = first.method.step(stepping, copied, child.plan, child.k)

@@ -76,14 +76,14 @@ class MatchedAttention:
     matches: Matches
 
     def __call__(self, attn: Attention, hidden_states: Tensor, **_: Any) -> Tensor:
-        keyframes = self.tokens[self.site].to(hidden_states.device)  # it may wait on the host
+        keyframes = self.tokens[self.site]
         way = self.route
         first = nearest_tokens(hidden_states, keyframes[way.first])
         # Where all frames draw on one keyframe there is nothing to match again.
         same = torch.equal(way.first, way.second)
         second = first if same else nearest_tokens(hidden_states, keyframes[way.second])
         self.matches[self.site] = (first, second)
-        outputs = self.outputs[self.site].to(hidden_states.device)
+        outputs = self.outputs[self.site]
         return blend(outputs[None], self.route, (first, second))[0]
 
 
@@ -101,8 +101,7 @@ class PropagatedAttention:
     branches: int = 2
 
     def __call__(self, attn: Attention, hidden_states: Tensor, **_: Any) -> Tensor:
-        outputs = self.outputs[self.site].to(hidden_states.device)
-        outputs = outputs.unflatten(0, (self.branches, -1))
+        outputs = self.outputs[self.site].unflatten(0, (self.branches, -1))
         return blend(outputs, self.route, self.matches[self.site]).flatten(0, 1)
 
 

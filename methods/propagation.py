@@ -5,7 +5,7 @@ In both the source branch goes first and alone; what it leaves serves every edit
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,17 +27,13 @@ from methods.correspondence import (
     RecordedSite,
 )
 from methods.injection import SourceFeatures
-from methods.lazy import lazy_import
 from methods.routes import Route
 from methods.sampling import Branches
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from methods.backbones.stable_diffusion import StableDiffusion
-else:
-    torch = lazy_import("torch")
 
 
 @dataclass(frozen=True)
@@ -121,27 +117,6 @@ def edit_keyframes(
     }
     with control(backbone.unet, processors, source.features.hooks(features)):
         return branches.edit(backbone), outputs
-
-
-def join(
-    parts: Sequence[tuple[SourceRecord, Mapping[str, Tensor]]],
-) -> tuple[SourceRecord, dict[str, Tensor]]:
-    """Source and edit of some keyframes at a time as of all of them, kept on the host.
-
-    Long clips have many keyframes; a site's record goes back to the device when it is used.
-    """
-    sites = parts[0][1]
-    tokens = {site: torch.cat([source.tokens[site].cpu() for source, _ in parts]) for site in sites}
-    outputs = {
-        site: torch.cat([source.outputs[site].cpu() for source, _ in parts]) for site in sites
-    }
-    edited = {
-        site: torch.cat([part[site].cpu().unflatten(0, (2, -1)) for _, part in parts], 1).flatten(
-            0, 1
-        )
-        for site in sites
-    }
-    return SourceRecord(tokens, outputs), edited
 
 
 def read_frames(

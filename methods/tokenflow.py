@@ -32,6 +32,10 @@ class TokenFlowSetting(InvertedSetting):
         "ugly, blurry, low res, unrealistic, unaesthetic",
         description="prompt of the unconditional branch",
     )
+    inversion_prompt: Literal["clip", "empty"] = Field(
+        "clip",
+        description="what inversion and source branch are told: the clip's prompt, or nothing",
+    )
     guidance: Literal["pnp", "sdedit"] = Field(
         "pnp", description="what keeps the structure: PnP's injection, or SDEdit's late start"
     )
@@ -126,8 +130,9 @@ class TokenFlow(Method):
     }
 
     def inversion(self, setting: TokenFlowSetting, clip_prompt: str) -> InversionSpec:
-        """Inverted with the clip's prompt."""
-        return inversion_spec(setting.n_inversion_steps, setting.n_timesteps, clip_prompt)
+        """Inverted with the clip's prompt, or with none, which is PnP's inversion."""
+        prompt = clip_prompt if setting.inversion_prompt == "clip" else ""
+        return inversion_spec(setting.n_inversion_steps, setting.n_timesteps, prompt)
 
     def plan(self, setting: TokenFlowSetting, n_frames: int) -> Sequence[TokenFlowPlan]:
         """PnP guidance injects in the first ``int(n * share)`` steps, SDEdit's skips the first."""

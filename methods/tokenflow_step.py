@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from methods.attention import PNP_ATTENTION, residual_site, self_attention_sites
 from methods.base import Shared, compute
 from methods.ddim import add_noise, noise_between
+from methods.keyframe_parts import EditedKeyframes, KeyframeParts
 from methods.lazy import lazy_import
-from methods.propagation import (
-    SourceRecord,
-    edit_keyframes,
-    join,
-    propagate,
-    read_frames,
-    read_keyframes,
-)
+from methods.propagation import edit_keyframes, propagate, read_frames, read_keyframes
 from methods.routes import Route, paper_route, released_route
 from methods.sampling import Branches, chunks, denoise, guide
 
@@ -63,14 +57,17 @@ def tokenflow_step(
     shared: Shared = compute,
 ) -> Tensor:
     """One denoising step of all frames, given the global indices of the keyframes."""
-    record, outputs = _keyframe_pass(backbone, branches, keyframes, plan, shared)
+    parts = _keyframe_parts(backbone, branches, keyframes, plan, shared)
     noise = []
     for part in chunks(len(branches.latents), Branches.COUNT, backbone.max_samples):
-        way, seen = _route(range(part.start, part.stop), keyframes, plan), branches[part]
-        work = partial(read_frames, backbone, seen, record, way, residual_site(plan.pnp_f_block))
+        edited, way = parts.serving(_route(range(part.start, part.stop), keyframes, plan))
+        seen = branches[part]
+        work = partial(
+            read_frames, backbone, seen, edited.source, way, residual_site(plan.pnp_f_block)
+        )
         frames = shared((plan.source_key, part.start), work)
         uncond, cond = propagate(
-            backbone, seen, frames, outputs, way, features=plan.inject_features
+            backbone, seen, frames, edited.outputs, way, features=plan.inject_features
         )
         noise.append(guide(uncond, cond, plan.guidance_scale))
     return denoise(backbone, branches.latents, torch.cat(noise), plan.timestep, plan.previous)
@@ -82,26 +79,25 @@ def _route(frames: range, keyframes: list[int], plan: Switches) -> Route:
     return released_route(frames, plan.batch_size)
 
 
-def _keyframe_pass(
+def _keyframe_parts(
     backbone: StableDiffusion,
     branches: Branches,
     keyframes: list[int],
     plan: Switches,
     shared: Shared,
-) -> tuple[SourceRecord, dict[str, Tensor]]:
+) -> KeyframeParts:
     """Source and edit of the keyframes: all together, or some at a time without seeing the rest."""
     windowed = [
         site
         for site in self_attention_sites(backbone.unet)
         if plan.window_sites == "all" or site not in PNP_ATTENTION
     ]
-    size = plan.keyframe_batch or len(keyframes)
-    parts = []
-    for first in range(0, len(keyframes), size):
-        seen = branches[keyframes[first : first + size]]
+
+    def edit(part: slice) -> EditedKeyframes:
+        seen = branches[keyframes[part]]
         residual_at = residual_site(plan.pnp_f_block)
         work = partial(read_keyframes, backbone, seen, residual_at=residual_at)
-        source = shared((plan.source_key, "keyframes", first), work)
+        source = shared((plan.source_key, "keyframes", part.start), work)
         _, outputs = edit_keyframes(
             backbone,
             seen,
@@ -110,5 +106,6 @@ def _keyframe_pass(
             features=plan.inject_features,
             windows=dict.fromkeys(windowed, plan.window),
         )
-        parts.append((source, outputs))
-    return parts[0] if len(parts) == 1 else join(parts)
+        return EditedKeyframes(source, outputs)
+
+    return KeyframeParts(len(keyframes), plan.keyframe_batch or len(keyframes), edit)

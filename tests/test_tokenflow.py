@@ -8,6 +8,7 @@ import torch
 from methods import tokenflow
 from methods.ddim import STABLE_DIFFUSION
 from methods.propagation import edit_keyframes, read_keyframes
+from methods.registry import get_method
 from methods.sampling import Branches, denoise, guide
 from tests.test_methods_run import context, latents_of, make_clip
 
@@ -106,8 +107,11 @@ def test_presets_edit_an_uneven_clip_whole(miniature, preset: str) -> None:
     assert len(latents) == 3 and torch.isfinite(latents).all()
 
 
-def test_pnp_inverts_with_an_empty_prompt_or_the_clips(miniature) -> None:
-    method, ctx = context(miniature, "pnp")
-    assert method.inversion(ctx.setting, "a red disc").prompt == ""
-    given = method.Setting(inversion_prompt="clip")
-    assert method.inversion(given, "a red disc").prompt == "a red disc"
+@pytest.mark.parametrize(("name", "default"), [("pnp", "empty"), ("tokenflow", "clip")])
+def test_the_source_is_inverted_with_an_empty_prompt_or_the_clips(name: str, default: str) -> None:
+    """The defaults are the releases'; where they are made equal, the inversion is one."""
+    method, prompts = get_method(name), {"empty": "", "clip": "a red disc"}
+    for given, prompt in prompts.items():
+        setting = method.Setting(inversion_prompt=given)
+        assert method.inversion(setting, "a red disc").prompt == prompt
+    assert method.Setting().inversion_prompt == default
