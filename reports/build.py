@@ -19,6 +19,7 @@ from reports.layout import Slot, choose_rows, lay_out
 from reports.ranks import Behind, against_baseline, against_best, corrected
 from reports.results import Results
 from reports.rows import Part
+from reports.sets import Sets
 from reports.tables import ABSENT, Column, Entry, Line, Table, make_entry
 
 
@@ -33,14 +34,15 @@ def build(results: Results, catalogue: Catalogue, block: TableBlock) -> Table:
         rows = [row for row in rows if row.key in partners]
     slots, values = lay_out(results, catalogue, block, rows)
     scope = _scope(results, slots)
-    recipes, undefined = _recipes(results, catalogue, block, scope[scope["status"] == "ok"])
+    sets = Sets(results, catalogue)
+    recipes, undefined = _recipes(results, catalogue, block, scope[scope["status"] == "ok"], sets)
     cells = [(recipe, at) for recipe in recipes for at in range(len(values))]
     behind = cache(lambda part: part.of(results.scored))
     places = [(i, j) for i in range(len(slots)) for j in range(len(cells))]
     parts = {(i, j): slots[i].parts[cells[j][1]] for i, j in places}
-    numbers = {(i, j): _number(behind, parts[i, j], cells[j][0], partners) for i, j in places}
+    numbers = {(i, j): _number(behind, parts[i, j], cells[j][0], partners, sets) for i, j in places}
     columns = [
-        _column(catalogue, recipe, values[at], [numbers[i, j] for i in range(len(slots))])
+        _column(catalogue, recipe, values[at], [numbers[i, j] for i in range(len(slots))], sets)
         for j, (recipe, at) in enumerate(cells)
     ]
     if block.baseline:
@@ -55,7 +57,10 @@ def build(results: Results, catalogue: Catalogue, block: TableBlock) -> Table:
         entries = []
         for j, column in enumerate(columns):
             counted = 0 if column.recipe in COSTS else clips
-            entry = make_entry(numbers[i, j], column, ranks.get((i, j), ""), counted)
+            samples = (
+                sets.score(parts[i, j], column.recipe).n if column.of_set and parts[i, j] else 0
+            )
+            entry = make_entry(numbers[i, j], column, ranks.get((i, j), ""), counted, samples)
             told = {
                 "part": parts[i, j],
                 "test": tests.get((i, j)),
@@ -71,7 +76,7 @@ def build(results: Results, catalogue: Catalogue, block: TableBlock) -> Table:
     return Table(
         id=block.name,
         title=block.title or block.name,
-        caption=_caption(results, block, scope, slots, (recipes, undefined), len(tests)),
+        caption=_caption(results, block, scope, slots, (recipes, undefined), len(tests), sets),
         columns=tuple(columns),
         lines=tuple(lines),
         scope=(dataset, block.edits[0] if len(block.edits) == 1 else ""),
@@ -90,23 +95,33 @@ def _scope(results: Results, slots: Sequence[Slot]) -> pd.DataFrame:
 
 
 def _recipes(
-    results: Results, catalogue: Catalogue, block: TableBlock, ok: pd.DataFrame
+    results: Results, catalogue: Catalogue, block: TableBlock, ok: pd.DataFrame, sets: Sets
 ) -> tuple[list[str], list[str]]:
     """The recipes with a column, and those without a single value.
 
     One that is declared keeps its column; differences are of what has a direction.
     """
-    known = [recipe for recipe in results.recipes if ok[recipe].notna().any()]
+    known = [r for r in results.recipes if ok[r].notna().any() or _of_sets(ok, block, r, sets)]
     undefined = [r for r in block.recipes or results.recipes if r not in (*known, *COSTS)]
     if block.recipes:
         return list(block.recipes), undefined
     if block.baseline:
         known = [r for r in known if catalogue.metric(r).higher_is_better is not None]
+        known = [r for r in known if not sets.known(r)]
     return known, undefined
 
 
+def _of_sets(ok: pd.DataFrame, block: TableBlock, recipe: str, sets: Sets) -> bool:
+    """Whether a recipe gives any row's set a number."""
+    if not sets.known(recipe):
+        return False
+    parts = ok[["row", "dataset"]].drop_duplicates().itertuples(index=False)
+    kinds = tuple(block.edits)
+    return any(sets.estimate(Part(row, data, kinds), recipe) is not None for row, data in parts)
+
+
 def _number(
-    behind: Behind, part: Part | None, recipe: str, partners: Mapping[str, str]
+    behind: Behind, part: Part | None, recipe: str, partners: Mapping[str, str], sets: Sets
 ) -> Estimate | None:
     """The estimate behind an entry: a mean, a difference, or a cost's median."""
     if part is None:
@@ -116,17 +131,23 @@ def _number(
         return None
     if recipe in COSTS:  # a cell that several requests share was measured once
         return quartiles(lines.drop_duplicates("cell")[recipe])
+    if sets.known(recipe):
+        return None if partners else sets.estimate(part, recipe)
     if partners:
         return difference(lines, behind(replace(part, row=partners[part.row])), recipe)
     return estimate(lines, recipe)
 
 
 def _column(
-    catalogue: Catalogue, recipe: str, over: str, numbers: Sequence[Estimate | None]
+    catalogue: Catalogue,
+    recipe: str,
+    over: str,
+    numbers: Sequence[Estimate | None],
+    sets: Sets,
 ) -> Column:
     if recipe in COSTS:
         return cost_column(recipe, numbers, over)
-    return metric_column(catalogue.metric(recipe), numbers, over)
+    return metric_column(catalogue.metric(recipe), numbers, over, sets.known(recipe))
 
 
 def _as_failed(entry: Entry, part: Part | None, asked: pd.DataFrame) -> Entry:
@@ -149,6 +170,7 @@ def _caption(
     slots: Sequence[Slot],
     recipes: tuple[Sequence[str], Sequence[str]],
     tests: int,
+    sets: Sets,
 ) -> str:
     """The declaration's caption, then how many clips there are and what the numbers mean."""
     shown, undefined = recipes
@@ -162,7 +184,13 @@ def _caption(
         parts.append(captions.of_means(clips, references, tests))
     if set(shown) & set(COSTS):
         parts.append(captions.of_costs(scope))
+    together = [r for r in shown if sets.known(r) and r not in undefined]
+    if together:
+        parts.append(captions.of_sets(together))
     if block.published:
         parts.append(captions.of_published(block.published))
-    parts.append(captions.of_undefined(results, scope[scope["status"] == "ok"], undefined))
+    behind = {part: None for slot in slots for part in slot.parts if part}
+    reasons = {r: sets.score(part, r).reason for r in undefined if sets.known(r) for part in behind}
+    ok = scope[scope["status"] == "ok"]
+    parts.append(captions.of_undefined(results, ok, undefined, reasons))
     return " ".join(part for part in parts if part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -85,15 +85,29 @@ def of_published(blocks: Sequence[PublishedBlock]) -> str:
     return f"Published, not measured here and not ranked: {sources}."
 
 
-def of_undefined(results: Results, ok: pd.DataFrame, recipes: Sequence[str]) -> str:
-    """For recipes without a single value: why, as far as the cells tell."""
+def of_sets(names: Sequence[str]) -> str:
+    """For numbers of sets of cells."""
+    return (
+        f"{', '.join(names)}: of all samples of a row together, n of them; without an interval and "
+        "not ranked."
+    )
+
+
+def of_undefined(
+    results: Results, ok: pd.DataFrame, recipes: Sequence[str], of_sets: Mapping[str, str]
+) -> str:
+    """For recipes without a single value: why, as far as the cells, or ``of_sets``, tell."""
     reasons: dict[str, list[str]] = {}
     for recipe in recipes:
-        told = [
-            reason
-            for cell, edit in ok[["cell", "edit"]].head(1).itertuples(index=False)
-            if (reason := results.scores(str(cell), edit).get(recipe, {}).get("reason"))
-        ]
+        told = (
+            [of_sets[recipe]]
+            if recipe in of_sets
+            else [
+                reason
+                for cell, edit in ok[["cell", "edit"]].head(1).itertuples(index=False)
+                if (reason := results.scores(str(cell), edit).get(recipe, {}).get("reason"))
+            ]
+        )
         reasons.setdefault(told[0] if told else "no score recorded", []).append(recipe)
     parts = [f"{', '.join(names)} ({reason.rstrip('.')})" for reason, names in reasons.items()]
     return f"Without a value: {'; '.join(parts)}." if parts else ""

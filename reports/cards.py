@@ -10,6 +10,7 @@ from functools import cache
 from data.clip import Clip
 from data.errors import UserError
 from metrics.base import Metric
+from metrics.sets import CELLS, SetMetric
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,17 @@ class Catalogue:
             digest=_extractor_digest(metric),
             margin=metric.margin,
         )
+
+    @cache  # noqa: B019 - one catalogue per report
+    def set_metric(self, recipe: str) -> SetMetric | None:
+        """The metric of a recipe whose numbers are those of sets of cells; None of any other."""
+        from metrics.registry import get_metric
+
+        try:
+            metric = get_metric(recipe)
+        except UserError:
+            return None
+        return metric if isinstance(metric, SetMetric) and metric.extent == CELLS else None
 
     @cache  # noqa: B019 - one catalogue per report
     def clip(self, dataset: str, clip: str) -> Clip:

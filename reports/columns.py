@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from experiments.schema import PublishedBlock
@@ -12,10 +13,12 @@ from reports.tables import Column, decimals_of, spell
 _COSTS = {
     "seconds_load": ("Load", "s"),
     "seconds_warmup": ("Warm up", "s"),
+    "seconds_tune": ("Tune", "s"),
     "seconds_invert": ("Invert", "s"),
     "seconds_edit": ("Edit", "s"),
     "seconds_decode": ("Decode", "s"),
     "seconds_per_frame": ("Edit per frame", "s"),
+    "tuning_evaluations": ("Tuning evaluations", ""),
     "inversion_evaluations": ("Inversion evaluations", ""),
     "network_evaluations": ("Network evaluations", ""),
     "peak_memory_mb": ("Peak memory", "MB"),
@@ -24,8 +27,13 @@ _COSTS = {
 }
 
 
-def metric_column(card: MetricCard, estimates: Sequence[Estimate | None], over: str = "") -> Column:
-    """A recipe's column, its numbers written as the estimates' spread allows."""
+def metric_column(
+    card: MetricCard, estimates: Sequence[Estimate | None], over: str = "", of_set: bool = False
+) -> Column:
+    """A recipe's column, its numbers written as the estimates' spread allows.
+
+    Numbers of sets have no spread: they have three significant digits.
+    """
     better = {True: "higher is better", False: "lower is better", None: "not ranked"}
     limits = f"range {card.range[0]:g} to {card.range[1]:g}" if card.range else ""
     measured = f"extractor {card.digest[:12]}" if card.digest else ""
@@ -37,10 +45,16 @@ def metric_column(card: MetricCard, estimates: Sequence[Estimate | None], over: 
         extractor=card.extractor,
         arrow=card.arrow,
         unit=card.unit,
-        decimals=decimals_of(estimates),
+        decimals=_three_digits(estimates) if of_set else decimals_of(estimates),
         tooltip=" · ".join(part for part in parts if part),
+        of_set=of_set,
         over=over,
     )
+
+
+def _three_digits(estimates: Sequence[Estimate | None]) -> int:
+    sizes = [abs(e.mean) for e in estimates if e is not None and e.mean]
+    return min(6, max(0, 2 - math.floor(math.log10(max(sizes))))) if sizes else 2
 
 
 def cost_column(name: str, estimates: Sequence[Estimate | None], over: str = "") -> Column:
@@ -48,7 +62,8 @@ def cost_column(name: str, estimates: Sequence[Estimate | None], over: str = "")
     title, unit = _COSTS[name]
     largest = max((e.mean for e in estimates if e is not None), default=0)
     seconds = 2 if largest >= 1 else 3
-    return Column(_key(name, over), title, "", "", unit, seconds if unit == "s" else 0, name, over)
+    decimals = seconds if unit == "s" else 0
+    return Column(_key(name, over), title, "", "", unit, decimals, name, over=over)
 
 
 def published_column(block: PublishedBlock) -> Column:

@@ -116,7 +116,9 @@ def _undefined(results: Results) -> list[tuple[str, str, int]]:
         missing = [recipe for recipe in results.recipes if pd.isna(line[recipe])]
         if missing:
             scores = results.scores(str(line["cell"]), line["edit"])
-            reasons = {recipe: scores.get(recipe, {}).get("reason") for recipe in missing}
+            # What gave its share to a set has no number of its own, and lacks none.
+            told = {recipe: scores.get(recipe, {}) for recipe in missing}
+            reasons = {r: score.get("reason") for r, score in told.items() if "share" not in score}
             seen.update(
                 (recipe, reason or "no score recorded") for recipe, reason in reasons.items()
             )

@@ -65,8 +65,9 @@ class Figure:
 
 
 def ranked(table: Table) -> list[Column]:
-    """Columns with a direction and something to draw; the others only describe."""
-    return [column for column in table.columns if column.arrow and marked(table, column)]
+    """Columns with a direction and clips to draw; the others only describe, or are sets'."""
+    columns = [column for column in table.columns if column.arrow and not column.of_set]
+    return [column for column in columns if marked(table, column)]
 
 
 def marked(table: Table, column: Column) -> list[tuple[Row, Estimate]]:

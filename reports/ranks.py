@@ -35,7 +35,7 @@ def against_best(
     groups: list[tuple[Place, Place, list[Place]]] = []  # first, second, all but the first
     blocks = dict.fromkeys(slot.block for slot in slots)
     for j, column in enumerate(columns):
-        for block in blocks if column.arrow else ():
+        for block in blocks if column.arrow and not column.of_set else ():
             order = _order(slots, block, numbers, j, -1 if column.arrow == "↑" else 1)
             if len(order) < 2:
                 continue

@@ -26,6 +26,7 @@ class Column:
     unit: str
     decimals: int
     tooltip: str
+    of_set: bool = False  # its numbers are sets' of cells: with an n, without clips or interval
     over: str = ""  # the value of what recipes are spread over: a kind of edit, "pnp_f_t = 0.4"
 
     @property
@@ -106,16 +107,21 @@ def decimals_of(estimates: Sequence[Estimate | None]) -> int:
     return int(np.clip(1 - math.floor(math.log10(np.median(widths))), 0, 6))
 
 
-def make_entry(value: Estimate | None, column: Column, rank: str = "", clips: int = 0) -> Entry:
-    """An entry as it is written; ``clips`` is the table's n, named where the entry's differs."""
+def make_entry(
+    value: Estimate | None, column: Column, rank: str = "", clips: int = 0, samples: int = 0
+) -> Entry:
+    """An entry as it is written; ``clips`` is the table's n, named where the entry's differs.
+
+    ``samples``: of a set that is too small for a number, and says so.
+    """
     if value is None:
-        return Entry(None, ABSENT)
+        return Entry(None, ABSENT, f"n = {samples}" if samples else "")
     text = write(value.mean, column.decimals)
     parts = []
     if value.low is not None and value.low != value.high:
         low, high = write(value.low, column.decimals), write(value.high, column.decimals)
         parts.append(f"[{low}, {high}]")
-    if clips and value.n != clips:
+    if column.of_set or (clips and value.n != clips):
         parts.append(f"n = {value.n}")
     return Entry(value, text, " ".join(parts), rank)
 

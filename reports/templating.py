@@ -82,7 +82,7 @@ def dots(entry: Entry, table: Table, index: int) -> Markup:
     The scale is that of the column's ranked rows: a reference far off would press them together.
     """
     value = entry.estimate
-    if value is None or value.low is not None or value.n < 2:
+    if value is None or value.low is not None or len(value.points) < 2:
         return Markup("")
     lines = [line for line in table.lines if not line.row.control] or table.lines
     column = [line.entries[index].estimate for line in lines]
