@@ -28,11 +28,11 @@ PIECE, CONTEXT = 60 * FPS, 4 * FPS  # frames that wav2vec2 hears at once, and ar
 Extractor = Callable[[np.ndarray, int], Tensor]
 
 
-def windowed(features: Tensor, size: int) -> Tensor:
-    """(frames, size, ...): each frame's features amid its neighbours', clamped to the ends."""
+def windowed(features: Tensor, size: int, frames: slice = slice(None)) -> Tensor:
+    """(F, size, ...): features of frames amid their neighbours', clamped to the sound's ends."""
     reach = torch.arange(size) - size // 2
-    places = (torch.arange(len(features))[:, None] + reach).clamp(0, len(features) - 1)
-    return features[places]
+    middles = torch.arange(len(features))[frames]
+    return features[(middles[:, None] + reach).clamp(0, len(features) - 1)]
 
 
 def stretched(features: Tensor, frames: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from methods.attention import control, record_output
 from methods.backbones.hallo.config import HalloConfig
+from methods.backbones.hallo.rows import dealt_rows, distinct_rows
 
 Bank = dict[str, Tensor]  # by module path of a transformer block
 
@@ -55,17 +56,16 @@ def reference_bank(
     """The bank (R, 1 + n, S, C) of R conditions: the reference picture, then n motion frames.
 
     ``pictures``: (P, 4, h, w); ``order``: which of them is the reference and which the motion
-    frames; ``tokens``: (R, T, D), for guidance the unconditional ones first. As released, the
-    tokens are dealt out alternately over all rows, so that a picture does not meet the tokens of
-    its own condition only. Rows that come out equal are computed once.
+    frames; ``tokens``: (R, T, D), for guidance the unconditional ones first. See
+    :func:`methods.backbones.hallo.rows.dealt_rows`; rows that come out equal are computed once.
     """
-    conditions, stack = len(tokens), len(order)
-    rows = [(order[i % stack], i % conditions) for i in range(conditions * stack)]
-    distinct = list(dict.fromkeys(rows))
+    rows, distinct = dealt_rows(order, len(tokens)), distinct_rows(order, len(tokens))
     shown, told = (list(column) for column in zip(*distinct, strict=True))
     bank = network.bank(pictures[shown], tokens[told])
     places = torch.tensor([distinct.index(row) for row in rows], device=pictures.device)
-    return {site: kept[places].unflatten(0, (conditions, stack)) for site, kept in bank.items()}
+    return {
+        site: kept[places].unflatten(0, (len(tokens), len(order))) for site, kept in bank.items()
+    }
 
 
 def shown(bank: Bank, n_frames: int) -> dict[str, Shown]:

@@ -41,16 +41,22 @@ def _grown_side(first: float, last: float, size: int, ratio: float) -> tuple[int
     return round(first), round(last)
 
 
-def box_mask(box: Box, height: int, width: int, ratio: float) -> np.ndarray:
+def box_mask(box: tuple[int, int, int, int], height: int, width: int) -> np.ndarray:
+    """(H, W) uint8, 255 from a box's start to before its end, as slices count."""
+    x0, y0, x1, y1 = box
+    mask = np.zeros((height, width), np.uint8)
+    mask[y0:y1, x0:x1] = 255
+    return mask
+
+
+def grown_mask(box: Box, height: int, width: int, ratio: float) -> np.ndarray:
     """(H, W) uint8, 255 within the grown box.
 
-    A negative start counts as 0; the released program slices from the picture's end there, and
+    A negative start counts as 0. The released program slices from the picture's end there, and
     loses nearly all of the mask of a face that fills the picture.
     """
     x0, y0, x1, y1 = grown(box, height, width, ratio)
-    mask = np.zeros((height, width), np.uint8)
-    mask[max(0, y0) : y1, max(0, x0) : x1] = 255
-    return mask
+    return box_mask((max(0, x0), max(0, y0), x1, y1), height, width)
 
 
 def blurred(mask: np.ndarray, kernel: int) -> np.ndarray:
@@ -81,8 +87,8 @@ def _shrunk(image: Image.Image, side: int) -> Tensor:
 def masks(face: Box, lips: Box, height: int, width: int, side: int, levels: int) -> list[Tensor]:
     """What :class:`methods.backbones.hallo.net.Portrait` takes as masks; latents of ``side``."""
     boxes = (
-        box_mask(face, height, width, FACE_GROWTH),
-        box_mask(lips, height, width, LIP_GROWTH),
+        grown_mask(face, height, width, FACE_GROWTH),
+        grown_mask(lips, height, width, LIP_GROWTH),
     )
     return pyramid(separated(*boxes), side, levels)
 
