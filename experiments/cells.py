@@ -41,6 +41,7 @@ class EditRef:
     asked: str
     digest: str
     layout: str = ""
+    instruction: bool = False  # whether there is one
 
 
 @dataclass(frozen=True)

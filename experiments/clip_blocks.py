@@ -131,6 +131,7 @@ class ClipReader:
                 _asked(summary.edits[name]),
                 summary.edit_digests[name],
                 layout_digest(summary.edits[name].layout),
+                bool(summary.edits[name].instruction),
             )
             for name in names
         )
