@@ -73,6 +73,8 @@ def test_plans_are_hashable_and_walk_down_to_the_clean_end(name: str) -> None:
         assert {plan.timestep for plan in set(plans)} == set(way)
         return
     assert len(set(plans)) == len(plans)
+    if "epsilon" not in method.requires.prediction:  # no DDIM: tests of their own
+        return
     for plan, following in pairwise(plans):
         assert plan.previous == following.timestep
     assert not plans or plans[-1].previous < 0

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import methods.backbones
+from data.errors import UserError, unknown
 from methods.backbones.info import get_backbone_info, promised_backbone
 from methods.backbones.load import load_backbone
 from methods.backbones.locate import backbone_names
@@ -59,8 +60,16 @@ def _families() -> tuple[Family, ...]:
 
 
 def family_of(name: str) -> Family:
-    """The family that answers for a backbone's name or folder."""
-    return next(family for family in _families() if family.claims(name))
+    """The family that answers for a backbone's name or folder.
+
+    :class:`data.errors.UserError` for a name that stands for nothing, with the nearest that does.
+    """
+    family = next(family for family in _families() if family.claims(name))
+    known = name in family.names() or "/" in name or Path(name).is_dir()
+    if family is STABLE_DIFFUSION and not known:
+        error = unknown("backbone", name, all_names())
+        raise UserError(f"{error} A local folder or a cached hub id also works.")
+    return family
 
 
 def all_names() -> list[str]:

@@ -6,7 +6,8 @@ the time is computed once for all steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from diffusers import ModelMixin
@@ -29,6 +30,16 @@ class Prepared:
     def __getitem__(self, rows: slice) -> Prepared:
         """The same for some of the conditions."""
         return Prepared(self.tokens[rows], self.mean[rows], self.pooled[rows], self.mask[rows])
+
+    def to(self, device: torch.device | str) -> Prepared:
+        """The same on a device."""
+        return Prepared(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    @classmethod
+    def stack(cls, parts: Sequence[Prepared]) -> Prepared:
+        """Conditions one after the other."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 class Step1XConnector(ModelMixin, ConfigMixin):

@@ -167,3 +167,34 @@ def connector_config(
 def _count(shapes: Mapping[str, Size], prefix: str) -> int:
     """How many numbered blocks there are under a prefix."""
     return len({key.removeprefix(prefix).split(".")[0] for key in shapes if key.startswith(prefix)})
+
+
+def convert_vae(checkpoint: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of :func:`vae_config`'s ``AutoencoderKL``, by diffusers' own rules."""
+    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+    return convert_ldm_vae_checkpoint(dict(checkpoint), vae_config(_shapes(checkpoint)))
+
+
+def vae_config(shapes: Mapping[str, Size]) -> dict[str, Any]:
+    """Arguments of ``AutoencoderKL`` for Flux's autoencoder with the original's names.
+
+    Scale and shift, which weights do not show, are the released ones.
+    """
+    levels = _count(shapes, "encoder.down.")
+    widths = [shapes[f"encoder.down.{k}.block.0.conv1.weight"][0] for k in range(levels)]
+    return {
+        "block_out_channels": tuple(widths),
+        "down_block_types": ("DownEncoderBlock2D",) * levels,
+        "up_block_types": ("UpDecoderBlock2D",) * levels,
+        "layers_per_block": _count(shapes, "encoder.down.0.block."),
+        "latent_channels": shapes["decoder.conv_in.weight"][1],
+        "use_quant_conv": False,
+        "use_post_quant_conv": False,
+        "scaling_factor": 0.3611,
+        "shift_factor": 0.1159,
+    }
+
+
+def _shapes(checkpoint: Mapping[str, Tensor]) -> dict[str, Size]:
+    return {key: tensor.shape for key, tensor in checkpoint.items()}

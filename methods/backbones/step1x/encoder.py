@@ -20,6 +20,8 @@ ENCODERS = {
     "WorldConditionEncoder": "methods.backbones.step1x.world_encoder",
     "QwenConditionEncoder": "methods.backbones.step1x.qwen",
 }
+#: Models of the transformers library, by their ``model_type``.
+LIBRARY = {"qwen2_5_vl": "QwenConditionEncoder"}
 
 
 class ConditionEncoder(Protocol):
@@ -48,7 +50,8 @@ class ConditionEncoder(Protocol):
 
 def load_encoder(folder: Path, dtype: torch.dtype) -> ConditionEncoder:
     """The encoder of a ``condition_encoder`` folder; :class:`UserError` for an unknown class."""
-    name = json.loads((folder / "config.json").read_text()).get("_class_name", "")
+    config = json.loads((folder / "config.json").read_text())
+    name = config.get("_class_name") or LIBRARY.get(config.get("model_type", ""), "")
     if name not in ENCODERS:
         raise UserError(
             f"{folder / 'config.json'}: {unknown('condition encoder', name, sorted(ENCODERS))}"

@@ -1,4 +1,8 @@
-"""The files of a Step1X-Edit folder, known without torch: what is looked for and digested."""
+"""The files of a Step1X-Edit folder, known without torch: what is looked for and digested.
+
+Two layouts are read: a diffusers-like folder, which is also written, and the released files as they
+are on the hub with the vision-language model's folder beside them.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,14 @@ SCHEDULER = {  # of diffusers' FlowMatchEulerDiscreteScheduler
     "base_image_seq_len": 256,
     "max_image_seq_len": 4096,
 }
+INDEX = "model_index.json"
 PARTS = ("transformer", "connector", "vae", "condition_encoder")
-CONFIGS = (*(f"{part}/config.json" for part in PARTS), "scheduler/scheduler_config.json")
+CONFIGS = (INDEX, *(f"{part}/config.json" for part in PARTS), "scheduler/scheduler_config.json")
+
+OFFICIAL_DIT = "step1x-edit-i1258.safetensors"
+OFFICIAL_VAE = "vae.safetensors"
+OFFICIAL_ENCODER = "Qwen2.5-VL-7B-Instruct"
+OFFICIAL_SIZE = 512  # the released program's --size_level
 
 
 def index(encoder: str, size_level: int) -> dict[str, Any]:

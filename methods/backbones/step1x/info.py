@@ -1,0 +1,186 @@
+"""What the planner knows of a Step1X-Edit backbone without importing torch.
+
+A name is a declared one (``step1x``, ``world-step1x``) or a folder, and may end in ways of loading:
+``step1x+fp8``, ``step1x+offload``, ``step1x+fp8+offload``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data.errors import Missing, UserError, unknown
+from methods.backbones.step1x.layout import (
+    CONFIGS,
+    INDEX,
+    OFFICIAL_DIT,
+    OFFICIAL_ENCODER,
+    OFFICIAL_SIZE,
+    OFFICIAL_VAE,
+    PARTS,
+)
+
+ROOT = Path(__file__).resolve().parents[3]
+PREDICTION = "flow"
+
+#: Ways of loading, by the libraries' own means.
+WAYS = {
+    "fp8": "transformer and connector stored in float8, computed in the experiment's dtype",
+    "offload": "weights on the CPU, each block on the device while it computes",
+}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One ``<name>.yaml`` beside this module."""
+
+    title: str
+    folder: Path
+    hub: str = ""
+    encoder_hub: str = ""
+    megabytes: int = 0
+    licence: str = ""
+    random: bool = False  # drawn at load: says what it costs and nothing else
+
+
+@dataclass(frozen=True)
+class Step1XInfo:
+    """A backbone: where it is, how it is loaded and a digest of all that it computes with."""
+
+    name: str
+    title: str
+    path: Path
+    digest: str
+    ways: tuple[str, ...] = ()
+    size_level: int = OFFICIAL_SIZE
+    random: bool = False
+    prediction_type: str = PREDICTION
+
+
+@dataclass(frozen=True)
+class PromisedStep1X:
+    """Enough to plan with while weights are absent."""
+
+    digest: str = "absent"
+    prediction_type: str = PREDICTION
+
+
+def names() -> list[str]:
+    """The declared backbones, in alphabetical order."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.yaml"))
+
+
+def declared(base: str) -> Declared:
+    """What is declared under a name without ways."""
+    fields = yaml.safe_load((Path(__file__).parent / f"{base}.yaml").read_text())
+    return Declared(**{**fields, "folder": ROOT / fields["folder"]})
+
+
+def parse(name: str) -> tuple[str, tuple[str, ...]]:
+    """A name or folder and its ways of loading; :class:`UserError` for a way there is not."""
+    path, slash, last = name.rpartition("/")
+    last, *ways = last.split("+")
+    base = path + slash + last
+    for way in ways:
+        if way not in WAYS:
+            raise unknown(f"way of loading '{base}'", way, WAYS)
+    if len(set(ways)) < len(ways):
+        raise UserError(f"backbone '{name}' names a way of loading twice.")
+    return base, tuple(sorted(ways))
+
+
+def claims(name: str) -> bool:
+    """Whether a name is declared here, or a folder has one of the two layouts."""
+    try:
+        base, _ = parse(name)
+    except UserError:
+        base = name.split("+")[0]  # still ours: describe says what is wrong with it
+    folder = Path(base).expanduser()
+    return base in names() or _is_ours(folder) or (folder / OFFICIAL_DIT).is_file()
+
+
+def describe(name: str) -> Step1XInfo:
+    """A backbone of that name.
+
+    Raises :class:`data.errors.Missing` where weights are to be fetched, and :class:`UserError` for
+    a folder that is not whole.
+    """
+    base, ways = parse(name)
+    found = declared(base) if base in names() else None
+    folder = found.folder if found else Path(base).expanduser()
+    if found and found.random:
+        digest = hashlib.sha256("/".join(("random", base, *ways)).encode()).hexdigest()
+        return Step1XInfo(name, found.title, folder, digest, ways, random=True)
+    if found and not _is_ours(folder) and not (folder / OFFICIAL_DIT).is_file():
+        raise _missing(base, found)
+    absent = [file for file in _needed(folder) if not (folder / file).exists()]
+    if absent:
+        raise UserError(f"backbone '{base}' at {folder} lacks {', '.join(absent)}.")
+    size = json.loads((folder / INDEX).read_text())["size_level"] if _is_ours(folder) else None
+    return Step1XInfo(
+        name=name,
+        title=found.title if found else base,
+        path=folder,
+        digest=_digest(folder, ways),
+        ways=ways,
+        size_level=size or OFFICIAL_SIZE,
+    )
+
+
+def files(folder: Path) -> list[Path]:
+    """Every file that a backbone computes with, in order of name."""
+    tops = PARTS if _is_ours(folder) else (OFFICIAL_ENCODER,)
+    inside = (path for top in (*tops, "scheduler") for path in (folder / top).rglob("*"))
+    kept = [path for path in inside if path.suffix in {".json", ".safetensors", ".txt", ".jinja"}]
+    single = (INDEX,) if _is_ours(folder) else (OFFICIAL_DIT, OFFICIAL_VAE)
+    return sorted(kept + [folder / name for name in single])
+
+
+def _is_ours(folder: Path) -> bool:
+    index = folder / INDEX
+    return index.is_file() and json.loads(index.read_text()).get("_class_name") == "Step1XEdit"
+
+
+def _needed(folder: Path) -> Iterator[str]:
+    if _is_ours(folder):
+        yield from CONFIGS
+    else:
+        yield from (OFFICIAL_DIT, OFFICIAL_VAE, f"{OFFICIAL_ENCODER}/config.json")
+
+
+def _digest(folder: Path, ways: tuple[str, ...]) -> str:
+    """sha256 over weights, configurations' values and ways: offload is there to be measured."""
+    total = hashlib.sha256("+".join(ways).encode())
+    for path in files(folder):
+        if path.suffix == ".json":
+            part = hashlib.sha256(_canonical(json.loads(path.read_text("utf-8")))).digest()
+        else:
+            with path.open("rb") as file:
+                part = hashlib.file_digest(file, "sha256").digest()
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0" + part)
+    return total.hexdigest()
+
+
+def _canonical(config: Any) -> bytes:
+    # Keys such as _diffusers_version and _name_or_path say who wrote the file, not what it means.
+    if isinstance(config, dict):
+        kept = {k: v for k, v in config.items() if not k.startswith("_") or k == "_class_name"}
+        return json.dumps(kept, sort_keys=True).encode()
+    return json.dumps(config).encode()
+
+
+def _missing(base: str, found: Declared) -> Missing:
+    folder = found.folder.relative_to(ROOT)
+    if not found.hub:
+        return Missing(f"backbone '{base}' is missing: restore {folder} from the repository.")
+    return Missing(
+        f"backbone '{base}' is missing: put {OFFICIAL_DIT} and {OFFICIAL_VAE} of {found.hub} and "
+        f"the folder of {found.encoder_hub} as {OFFICIAL_ENCODER} ({found.megabytes} MB, "
+        f"{found.licence}) into {folder}."
+    )
