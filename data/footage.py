@@ -17,6 +17,7 @@ from data.source import EditSummary, Outline, Promise, Source
 from data.words import changed_words
 
 KINDS = ("colour", "shape", "object", "ground", "style", "motion")
+KINDS += ("add", "remove", "content", "pose", "material", "multiple", "random")  # benchmarks' own
 
 
 class EditEntry(Strict):
