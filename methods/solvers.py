@@ -4,6 +4,12 @@ A scheduler object remembers earlier steps; a stepper's state must be copyable. 
 scheduler anew, gives it the history that the state holds, and takes the history out again. Two
 scalings occur: "variance preserving" latents, which the network sees as they are (DDIM, PNDM), and
 "exploding" ones in units of sigma, scaled down for the network (Karras et al. 2022, table 1).
+
+LMS extrapolates from four steps, as released. That is stable only while a step changes the noise
+little: under guidance w an error's rate of decay is up to w times that without, and past a third of
+it per step LMS makes errors alternate and grow where Euler's damps them up to two. The embedded
+model leaves that region at a guidance of 7.5: latents end five times too large and colours are
+wrong, in 20 steps as in 51. Up to 3 LMS is well there; Euler, DDIM and PNDM are at 7.5 too.
 """
 
 from __future__ import annotations

@@ -38,7 +38,11 @@ class SamplingSetting(Setting):
     n_timesteps: int = Field(50, ge=1, le=999, description="denoising steps")
     guidance_scale: float = Field(7.5, ge=0, le=30, description="classifier-free guidance")
     negative_prompt: str = Field("", description="prompt of the unconditional branch")
-    scheduler: SolverName = Field("pndm", description="diffusers' scheduler")
+    scheduler: SolverName = Field(
+        "pndm",
+        description="diffusers' scheduler; lms is unstable under strong guidance on networks that "
+        "follow their text closely, such as the embedded one (methods.solvers)",
+    )
     watch: str = Field(
         "",
         pattern=r"^(|down\d|mid|up\d)$",

@@ -1,4 +1,11 @@
-"""Where the words of a phrase stand among a prompt's tokens."""
+"""Where the words of a phrase stand among a prompt's tokens.
+
+Not :mod:`methods.words`, whose rules are those of Prompt-to-Prompt's mappers. A layout's phrase is
+written by whoever drew the boxes, so "star" is found in "a star, and a moon": case and punctuation
+do not count, the phrase is looked for as a whole before its words are, only the first place is
+meant, and characters lead to tokens by the tokenizer's own offsets. :func:`word_positions` is how
+the original counts, kept for its preset.
+"""
 
 from __future__ import annotations
 

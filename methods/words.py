@@ -1,4 +1,12 @@
-"""Which tokens a prompt's words are, in the prompt's padded sequence (Hertz et al. 2022)."""
+"""Which tokens a prompt's words are, in the prompt's padded sequence (Hertz et al. 2022).
+
+Not :mod:`methods.token_positions`, which finds a layout's phrases. Here prompts are aligned word by
+word, so all words of a prompt have their tokens, as the released program deals them out: words are
+what stands between single spaces, punctuation and case count, a word is meant wherever it stands,
+and where the tokenizer writes a piece longer or shorter than the prompt has it, later words shift.
+Tensors recorded from the original hold this file to those rules; an edit that names "star," means
+the comma too.
+"""
 
 from __future__ import annotations
 
