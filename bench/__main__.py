@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[str], Iterator[Figure]]] = {
     "attention/places": maps.places,
     **{f"memory/{size.name}": partial(tokenflow.memory, size) for size in SIZES},
     **{f"keyframes/{size.name}": partial(tokenflow.keyframe_pass, size) for size in SIZES},
+    "layout/accounting": layout.accounting,
     **{f"layout/{size.name}": partial(layout.guidance_pass, size) for size in SIZES},
     **{f"step/{size.name}": partial(tokenflow.whole_step, size) for size in SIZES},
 }

@@ -7,19 +7,21 @@ with that of the latents alone, for which their part of the graph is built in va
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.figures import Figure, agree, peak_bytes, seconds
 from bench.networks import Size, random_backbone
 from methods.attention import control, split_heads
 from methods.backbones.stable_diffusion import StableDiffusion
-from methods.cross_attention import follow, sites_of_blocks
+from methods.cross_attention import follow, read_maps, sites_of_blocks
 from methods.layout_loss import Target, layout_loss
 from methods.solvers import Stand
 
@@ -125,3 +127,50 @@ def guidance_pass(size: Size, device: str) -> Iterator[Figure]:
     note = f"{peak / 2**20:.0f} of {every / 2**20:.0f} MB"
     yield Figure(f"{name}: memory over all gradients", peak / every, "", at_most=0.5, note=note)
     yield Figure(f"{name}: memory over as released", peak / released, "", at_most=0.5)
+
+
+def accounting(_device: str) -> Iterator[Figure]:
+    """Multiplications and activations kept for the gradient at SD 1.5's size; nothing is run."""
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(attention_head_dim=8, cross_attention_dim=768).eval()
+        latents, text = torch.empty(1, 4, 64, 64), torch.empty(1, 77, 768)
+    backbone = StableDiffusion(unet=unet.requires_grad_(False), scheduler=None)
+    sites = sites_of_blocks(unet, BLOCKS)
+
+    def ours() -> None:
+        leaf = latents.clone().requires_grad_(True)
+        maps = read_maps(backbone, leaf, 500, text, sites)
+        sum(m.sum() for m in maps.values()).backward()
+
+    def plain() -> None:
+        record: dict[str, Tensor] = {}
+        names = [name for name, module in unet.named_modules() if isinstance(module, Attention)]
+        unet.requires_grad_(True)
+        with control(unet, {name: _Explicit(name, record) for name in names}):
+            unet(latents.clone().requires_grad_(True), 500, text)
+            sum(record[site.name].sum() for site in sites).backward()
+        unet.requires_grad_(False)
+
+    work = [_counted(ours, unet), _counted(plain, unet)]
+    (flops, kept), (all_flops, all_kept) = work
+    name = "layout/SD 1.5, 512x512"
+    yield Figure(f"{name}: operations over all gradients", flops / all_flops, "", at_most=0.6)
+    note = f"{kept / 2**20:.0f} of {all_kept / 2**20:.0f} MB, float32"
+    yield Figure(f"{name}: activations kept", kept / all_kept, "", at_most=0.5, note=note)
+
+
+def _counted(work: Callable[[], None], unet: UNet2DConditionModel) -> tuple[int, int]:
+    """Floating-point operations of a pass, and bytes that autograd keeps besides the weights."""
+    weights = {x.untyped_storage()._cdata for x in unet.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address comes twice
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage
+        return tensor
+
+    counter = FlopCounterMode(display=False)
+    with counter, torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        work()
+    return counter.get_total_flops(), sum(storage.nbytes() for storage in kept.values())
