@@ -6,7 +6,7 @@ import base64
 import hashlib
 import io
 import math
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,28 +15,31 @@ from PIL import Image
 EMBED_LIMIT = 11_000_000  # bytes of media in the page; beyond it they lie beside it in media/
 
 
-@dataclass
 class Media:
-    """Sprite sheets by digest of their frames; equal frames are stored once."""
+    """Sprite sheets by digest of their frames; equal frames are stored once.
 
-    sheets: dict[str, bytes] = field(default_factory=dict)  # lossless WebP
-    shapes: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)  # n, h, w, columns
+    Sheets are encoded beside the caller's work, on every core: the encoder holds no lock.
+    """
+
+    def __init__(self) -> None:
+        self.shapes: dict[str, tuple[int, int, int, int]] = {}  # n, h, w, columns
+        self._encoder = ThreadPoolExecutor()
+        self._sheets: dict[str, Future[bytes]] = {}
 
     def add(self, frames: np.ndarray) -> str:
         """Store (N, H, W, 3) uint8 frames; returns their key."""
         n, h, w, _ = frames.shape
         key = hashlib.sha256(repr(frames.shape).encode() + frames.tobytes()).hexdigest()[:12]
-        if key not in self.sheets:
+        if key not in self._sheets:
             columns = math.ceil(math.sqrt(n))
-            rows = math.ceil(n / columns)
-            sheet = np.zeros((rows * h, columns * w, 3), np.uint8)
-            for index, frame in enumerate(frames):
-                y, x = divmod(index, columns)
-                sheet[y * h : (y + 1) * h, x * w : (x + 1) * w] = frame
-            out = io.BytesIO()
-            Image.fromarray(sheet).save(out, "WEBP", lossless=True, quality=60, method=4)
-            self.sheets[key], self.shapes[key] = out.getvalue(), (n, h, w, columns)
+            self._sheets[key] = self._encoder.submit(_encode, frames, columns)
+            self.shapes[key] = (n, h, w, columns)
         return key
+
+    @property
+    def sheets(self) -> dict[str, bytes]:
+        """Lossless WebP by key; waits for those still being encoded."""
+        return {key: sheet.result() for key, sheet in self._sheets.items()}
 
     @property
     def embedded(self) -> bool:
@@ -45,12 +48,24 @@ class Media:
 
     def index(self) -> dict[str, Any]:
         """Per key: where the sheet is (a data URI, or a path beside the page) and its layout."""
+        embedded = self.embedded
         return {
             key: {
                 "src": "data:image/webp;base64," + base64.b64encode(sheet).decode()
-                if self.embedded
+                if embedded
                 else f"media/{key}.webp",
                 "shape": list(self.shapes[key]),
             }
             for key, sheet in self.sheets.items()
         }
+
+
+def _encode(frames: np.ndarray, columns: int) -> bytes:
+    n, h, w, _ = frames.shape
+    sheet = np.zeros((math.ceil(n / columns) * h, columns * w, 3), np.uint8)
+    for index, frame in enumerate(frames):
+        y, x = divmod(index, columns)
+        sheet[y * h : (y + 1) * h, x * w : (x + 1) * w] = frame
+    out = io.BytesIO()
+    Image.fromarray(sheet).save(out, "WEBP", lossless=True, quality=60, method=4)
+    return out.getvalue()
