@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format lock weights extractors models report parity bench clean
+.PHONY: help install demo test lint format lock weights extractors models report share pull parity bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,11 +55,18 @@ models: $(INSTALLED) ## Train the embedded models again (hours on 2 cores; resum
 report: $(INSTALLED) ## Render a report again: make report EXPERIMENT=quickstart
 	@$(BIN)/python -m reports render $(or $(EXPERIMENT),quickstart)
 
+share: $(INSTALLED) ## Push a finished experiment's results: make share EXPERIMENT=quickstart
+	@$(BIN)/snakemake -j 1 --quiet all share --config experiment=$(or $(EXPERIMENT),quickstart)
+
+pull: $(INSTALLED) ## Restore shared results: make pull, or make pull EXPERIMENT=quickstart
+	@$(BIN)/python -m experiments pull $(EXPERIMENT)
+
 parity: $(INSTALLED) ## Compare methods with recordings of the originals: make parity GOLDEN=<folder>
 	@$(BIN)/python -m tests.parity $(GOLDEN)
 
 bench: $(INSTALLED) ## Measure ratios to plain renderings of what was published
 	@$(BIN)/python -m bench
 
-clean: ## Remove what can be computed again, but not .venv
-	@rm -rf build results .snakemake
+clean: ## Remove what can be computed or pulled again, but not .venv
+	@rm -rf build .snakemake
+	@find results -mindepth 1 -maxdepth 1 ! -name shared ! -name packs -exec rm -rf {} + 2>/dev/null || true

@@ -50,5 +50,6 @@ rule help:
 include: "experiments/rules/data.smk"
 include: "experiments/rules/run.smk"
 include: "experiments/rules/show.smk"
+include: "experiments/rules/share.smk"
 include: "experiments/rules/models.smk"
 include: "experiments/rules/targets.smk"

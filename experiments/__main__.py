@@ -21,6 +21,7 @@ NAMED = {
     "report": "render the report",
     "verdict": "exit status 1 if a cell failed and the experiment does not allow it",
     "retry": "forget failed cells, so that they are run again",
+    "share": "pack and push a finished experiment, for others to pull",
 }
 
 
@@ -35,6 +36,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, text in NAMED.items():
         sub.add_parser(name, help=text).add_argument("experiment", help="a name or a file")
+    sub.add_parser("pull", help="restore what was shared, every byte checked").add_argument(
+        "experiments", nargs="*", help="default: all that are shared"
+    )
+    sub.add_parser(
+        "merge", help="join results made elsewhere; conflicts are kept apart"
+    ).add_argument("results_folder", type=Path, help="another results folder")
     for name, text in (("shard", "run one shard"), ("score", "score cells")):
         command = sub.add_parser(name, help=text)
         command.add_argument("experiment", help="a name or a file")
@@ -72,6 +79,14 @@ def _run(given: argparse.Namespace, catalogue: Catalogue) -> int:
             return commands.score(desk, given.experiment, given.id)
         case "plan":
             return commands.show_plan(desk, given.experiment)
+        case "share" | "pull" | "merge":
+            from experiments.sharing import commands as sharing
+
+            if given.command == "share":
+                return sharing.share(desk, given.experiment)
+            if given.command == "pull":
+                return sharing.pull(desk, given.experiments)
+            return sharing.merge_folder(desk, given.results_folder)
         case name:
             return getattr(commands, name)(desk, given.experiment)
 

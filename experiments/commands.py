@@ -80,7 +80,7 @@ def validate(desk: Desk, names: list[str]) -> int:
 def show_plan(desk: Desk, name: str) -> int:
     """Print what a run will take."""
     plan = desk.plan(name)
-    print("\n".join(estimate(plan, desk.store).lines(plan.name)))
+    print("\n".join(estimate(plan, desk.store, desk.catalogue.forecast).lines(plan.name)))
     _say_missing(plan.checked)
     return 0
 
@@ -130,7 +130,9 @@ def report(desk: Desk, name: str) -> int:
     lines = run.stdout.strip().splitlines()
     if run.returncode or not lines:
         return run.returncode or 1
-    write_sealed(targets.rendered(), {"report": lines[-1]})
+    page = (PROJECT / lines[-1]).resolve()
+    # As seen from the project's folder, so that a copy of it elsewhere finds its own.
+    write_sealed(targets.rendered(), {"report": page.relative_to(root).as_posix()})
     print(f"{targets.plan.name}: report {lines[-1]}")
     return 0
 

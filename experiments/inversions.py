@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from data.clip import Clip
@@ -37,10 +38,8 @@ class Inversions:
 
     def _read(self, inversion_id: str) -> tuple[Any, Cost] | None:
         path = self.store.inversion(inversion_id)
-        record = read_sealed(path.with_suffix(".json"))
-        if record is None or not path.is_file() or _sha256(path) != record["file_sha256"]:
-            return None
-        return self.catalogue.load_inversion(path), Cost(**record["cost"])
+        record = intact_inversion(path)
+        return (self.catalogue.load_inversion(path), Cost(**record["cost"])) if record else None
 
     def _compute(
         self, inversion_id: str, spec: InversionSpec, clip: Clip, backbone: Any
@@ -67,6 +66,14 @@ class Inversions:
         return inversion, cost
 
 
-def _sha256(path: Any) -> str:
+def intact_inversion(path: Path) -> dict[str, Any] | None:
+    """The record beside an inversion's file, or None unless the file is as it was written."""
+    record = read_sealed(path.with_suffix(".json"))
+    if record is None or not path.is_file() or _sha256(path) != record["file_sha256"]:
+        return None
+    return record
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from functools import cache
 from importlib import metadata
 from typing import Any
 
+from data.digest import sha256_file
+from experiments.checkout import read_checkout
 from experiments.code_digest import PROJECT
 
 LIBRARIES = ("torch", "diffusers", "transformers", "open-clip-torch", "numpy")
+LOCK = "requirements.lock"
 
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Commit (with ``+`` if files differ from it), Python, platform and library versions."""
+    """Commit (with ``+`` if code differs from it), lock, Python, platform, library versions."""
+    found = read_checkout(PROJECT)
     return {
-        "commit": _git("rev-parse", "HEAD")
-        + ("+" if _git("status", "--porcelain", "-uno") else ""),
+        "commit": found.commit + ("+" if found.dirty else "") if found else "",
+        "lock": lock_digest(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "libraries": {name: _version(name) for name in LIBRARIES},
     }
+
+
+def lock_digest() -> str:
+    """Hex SHA-256 of the locked environment; empty where there is no lock."""
+    path = PROJECT / LOCK
+    return sha256_file(path) if path.is_file() else ""
 
 
 def _version(name: str) -> str | None:
@@ -30,13 +39,3 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _git(*arguments: str) -> str:
-    # Without optional locks: a run must not stand in the way of somebody's commit.
-    command = ["git", "--no-optional-locks", "-C", str(PROJECT), *arguments]
-    try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return run.stdout.strip() if run.returncode == 0 else ""

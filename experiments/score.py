@@ -59,18 +59,24 @@ def edit_name(edit: EditRef | None) -> str:
 
 def score_mark(fingerprint: str, edit: EditRef | None) -> str:
     """What a stored score must carry to be the one wanted."""
-    return digest([fingerprint, edit.digest if edit else ""])
+    return mark_of(fingerprint, edit.digest if edit else "")
+
+
+def mark_of(fingerprint: str, edit: str) -> str:
+    """The mark of a recipe's fingerprint and an edit's digest (empty where there is no edit)."""
+    return digest([fingerprint, edit])
 
 
 def fingerprints(plan: Plan, catalogue: Catalogue, project: Path = PROJECT) -> dict[str, str]:
     """Digest of each recipe: its version, its extractor and the code behind it. Loads no torch."""
     return {
-        recipe: _fingerprint(catalogue.metric(recipe), project)
+        recipe: fingerprint(catalogue.metric(recipe), project)
         for recipe in plan.experiment.metrics
     }
 
 
-def _fingerprint(metric: Metric, project: Path) -> str:
+def fingerprint(metric: Metric, project: Path = PROJECT) -> str:
+    """Digest of a recipe: its version, its extractor and the code behind it."""
     code = code_digest([type(metric).__module__], project, follow_into=("metrics",))
     return digest([metric.recipe, metric.version, getattr(metric, "extractor_digest", ""), code])
 

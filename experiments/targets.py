@@ -19,7 +19,7 @@ from experiments.planner import Plan
 from experiments.score import Batch, batches, fingerprints, scored
 from experiments.store import OK, Store
 
-REPORT_CODE = "reports.__main__"
+REPORT_CODE = "reports.render"
 REPORT_FILES = ("reports/templates/**/*", "pyproject.toml")
 
 
@@ -86,7 +86,8 @@ class Targets:
         stale |= not collected.exists()
         rendered = self.rendered()
         record = read_sealed(rendered)
-        if rendered.exists() and (stale or not record or not Path(record["report"]).is_file()):
+        root = self.store.root.resolve().parent
+        if rendered.exists() and (stale or not record or not (root / record["report"]).is_file()):
             rendered.unlink(missing_ok=True)
         if stale:
             self.verdict().unlink(missing_ok=True)

@@ -30,6 +30,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name in ("a", "b"):
         compare.add_argument(name, help="a report's folder, an experiment or a version")
+    verify = verbs.add_parser(
+        "verify", parents=[everywhere], help="recompute some of a report's cells; 1 if any differs"
+    )
+    verify.add_argument("report", help="a report's folder, an experiment or a version")
+    verify.add_argument("--cells", type=int, default=3, help="how many (3)")
     study = verbs.add_parser(
         "study", parents=[everywhere], help="export blinded pairs for people to rate"
     )

@@ -48,6 +48,21 @@ def compare(given: Namespace, catalogue: Catalogue) -> int:
     return comparing.exit_status(changes)
 
 
+def verify(given: Namespace, catalogue: Catalogue) -> int:
+    """Recompute cells of a report and say of each whether it matches; 1 where one does not."""
+    from experiments.catalogue import project_catalogue
+    from reports.verify import verify as checked
+
+    if given.cells < 0:
+        raise UserError(f"--cells {given.cells}: how many cells to recompute, 0 or more.")
+    checks = checked(given.report, given.root, given.cells, project_catalogue())
+    for check in checks:
+        print(f"{'matches' if check.matches else 'DIFFERS'}  {check.name}: {check.told}")
+    wrong = sum(not check.matches for check in checks)
+    print(f"{len(checks) - wrong} of {len(checks)} match")
+    return int(wrong > 0)
+
+
 def study(given: Namespace, catalogue: Catalogue) -> int:
     """Write ``reports/<experiment>/study/``."""
     results = rendering.read(given.experiment, given.root, catalogue)

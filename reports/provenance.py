@@ -6,8 +6,13 @@ import hashlib
 import json
 import platform
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+from data.digest import sha256_file
+from experiments.atomic import SEAL, canonical
+from experiments.checkout import read_checkout
+from experiments.provenance import lock_digest
 from reports.cards import Catalogue
 from reports.results import Results
 from reports.version import Version
@@ -25,6 +30,7 @@ def gather(results: Results, catalogue: Catalogue, version: Version) -> dict[str
     clips = sorted({(str(d), str(c)) for d, c in zip(table["dataset"], table["clip"], strict=True)})
     backbones = sorted({str(name) for name in table["backbone"].dropna() if name})
     spec = results.root / "experiments" / f"{results.experiment}.yaml"
+    checkout = read_checkout(results.root)
     return {
         "experiment": results.experiment,
         "commands": [
@@ -32,6 +38,9 @@ def gather(results: Results, catalogue: Catalogue, version: Version) -> dict[str
             f"python -m reports render {results.experiment}",
         ],
         "code": {"commit": version.commit, "dirty": version.dirty},
+        "revision": checkout.commit if checkout else "",
+        "changed": list(checkout.changed) if checkout else [],
+        "lock": lock_digest(),
         "results_digest": version.results,
         "experiment_digest": hashlib.sha256(spec.read_bytes()).hexdigest()[:16],
         "requests": len(table),
@@ -45,7 +54,23 @@ def gather(results: Results, catalogue: Catalogue, version: Version) -> dict[str
         },
         "rendered_with": {"python": platform.python_version(), "packages": _versions()},
         "runs": _runs(results),
+        "frames": _frames(results),
     }
+
+
+def sealed(record: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A record with the digest of every file that git keeps of a report, and then of itself."""
+    kept = (path for path in folder.rglob("*") if path.suffix not in (".html", ".webp"))
+    paths = sorted(path for path in kept if path.is_file())
+    files = {path.relative_to(folder).as_posix(): sha256_file(path) for path in paths}
+    whole = record | {"files": files}
+    return whole | {SEAL: hashlib.sha256(canonical(whole)).hexdigest()}
+
+
+def _frames(results: Results) -> dict[str, str]:
+    """Digest of the frames of every cell that has some."""
+    digests = ((c, results.run(c).get("frames_sha256")) for c in sorted(set(results.ok["cell"])))
+    return {cell: digest for cell, digest in digests if digest}
 
 
 def _versions() -> dict[str, str]:

@@ -16,7 +16,7 @@ from reports.leaderboards import (
     leaderboards,
 )
 from reports.page import render_page
-from reports.provenance import gather
+from reports.provenance import gather, sealed
 from reports.results import Results, load_results
 from reports.tables import Table
 from reports.version import appearing, identify, point_latest
@@ -64,7 +64,7 @@ def render(experiment: str, root: Path, catalogue: Catalogue | None = None) -> P
             for key, sheet in media.sheets.items():
                 (scratch / "media" / f"{key}.webp").write_bytes(sheet)
         _write_json(scratch / "metrics.json", summary(results, tables))
-        _write_json(scratch / "provenance.json", provenance)
+        _write_json(scratch / "provenance.json", sealed(provenance, scratch))
         page = render_page(
             results,
             catalogue,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from experiments.checkout import read_checkout
 from reports.results import MEASURED, Results
-
-# Paths that are made, not written: a changed one does not make the code dirty.
-_PRODUCTS = re.compile(r"^(results(/|\.dvc|$)|reports/(?!templates/)[^/]+/)")
 
 
 def commit(root: Path) -> tuple[str, bool]:
@@ -27,20 +23,8 @@ def commit(root: Path) -> tuple[str, bool]:
 
     A folder outside git gives ``("nogit", False)``, a checkout with no commit ``("unborn", True)``.
     """
-
-    def git(*arguments: str) -> str | None:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-        )
-        return done.stdout if done.returncode == 0 else None
-
-    top = git("rev-parse", "--show-toplevel") if shutil.which("git") else None
-    if top is None or Path(top.strip()).resolve() != root.resolve():
-        return "nogit", False
-    status = git("status", "--porcelain", "--untracked-files=all", "--no-renames") or ""
-    dirty = any(not _PRODUCTS.match(line[3:].strip('"')) for line in status.splitlines())
-    head = git("rev-parse", "--short=7", "HEAD")
-    return (head.strip(), dirty) if head else ("unborn", True)
+    found = read_checkout(root)
+    return (found.commit[:7] or "unborn", found.dirty) if found else ("nogit", False)
 
 
 def results_digest(results: Results) -> str:

@@ -1,0 +1,1 @@
+"""Sharing: an experiment's cells in packs that DVC carries, and the union of two stores."""
