@@ -1,6 +1,7 @@
 // Attention maps: each word of a layout, method beside method, the picture seen through the map.
 const mapChoice = byId("map-choice").elements;
 const withMaps = data.cells.filter((cell) => cell.maps);
+const GAP = 1; // between the steps' maps, in their own cells
 let lenses = [];
 
 const tileOf = (maps, step, image, phrase) => (step * maps.shape[1] + image) * maps.shape[2] + phrase;
@@ -29,7 +30,7 @@ async function drawSteps(canvas, cell, image, phrase) {
   const tiles = await sheet(cell.maps.media);
   const [, height, width] = data.media[cell.maps.media].shape;
   for (let step = 0; step < cell.maps.shape[0]; step += 1) {
-    const at = [(step % canvas.across) * width, Math.floor(step / canvas.across) * height, width, height];
+    const at = [(step % canvas.across) * (width + GAP), Math.floor(step / canvas.across) * (height + GAP), width, height];
     canvas.getContext("2d").drawImage(tiles, ...tilePlace(cell.maps.media, tileOf(cell.maps, step, image, phrase)), ...at);
   }
 }
@@ -44,9 +45,9 @@ function lens(cell, image, phrase, name, boxes) {
   const across = Math.ceil(Math.sqrt(steps));
   const down = Math.ceil(steps / across);
   const canvas = element("canvas", { width, height, role: "img", "aria-label": `${row.title} ${row.detail}, seen by ${name}` });
-  const small = element("canvas", { width: across * wide, height: down * tall, role: "img", "aria-label": `${name}: its map in each of ${steps} steps` });
+  const small = element("canvas", { width: across * (wide + GAP) - GAP, height: down * (tall + GAP) - GAP, role: "img", "aria-label": `${name}: its map in each of ${steps} steps` });
   small.across = across;
-  const cursor = element("span", { class: "at", style: `width:${100 / across}%;height:${100 / down}%` });
+  const cursor = element("span", { class: "at", style: `width:${(100 * wide) / small.width}%;height:${(100 * tall) / small.height}%` });
   const grid = element("div", { class: "tiles" }, small, cursor);
   grid.addEventListener("pointerdown", (event) => {
     const box = small.getBoundingClientRect();
@@ -55,7 +56,7 @@ function lens(cell, image, phrase, name, boxes) {
     if (step < steps) showMaps(step);
   });
   const value = element("span", {});
-  lenses.push({ canvas, cell, image, phrase, steps, cursor, across, down, value });
+  lenses.push({ canvas, small, cell, image, phrase, steps, cursor, across, value, pitch: [wide + GAP, tall + GAP] });
   drawSteps(small, cell, image, phrase);
   return element("figure", { class: "player lens" },
     element("figcaption", {}, element("span", {}, row.title), row.detail ? element("span", { class: "dim" }, row.detail) : null),
@@ -69,8 +70,8 @@ function showMaps(step) {
   for (const one of lenses) {
     const at = Math.min(Number(slider.value), one.steps - 1);
     drawLens(one, at);
-    one.cursor.style.left = `${(100 * (at % one.across)) / one.across}%`;
-    one.cursor.style.top = `${(100 * Math.floor(at / one.across)) / one.down}%`;
+    one.cursor.style.left = `${(100 * (at % one.across) * one.pitch[0]) / one.small.width}%`;
+    one.cursor.style.top = `${(100 * Math.floor(at / one.across) * one.pitch[1]) / one.small.height}%`;
     one.value.textContent = `${(100 * one.cell.maps.inside[one.phrase][at]).toFixed(0)} %`;
   }
 }
