@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 from data.errors import UserError
 from data.speech import RATE, audio_of
 from methods.backbones.hallo.rows import distinct_rows
-from methods.backbones.hallo.schedule import timesteps
+from methods.backbones.hallo.schedule import TRAIN_TIMESTEPS, timesteps
 from methods.base import Context, Method, Requirements, Setting, State, StepPlan
 from methods.lazy import lazy_import
 from methods.sampling import guide
@@ -84,6 +84,11 @@ class HalloPlan(StepPlan):
     def guided(self) -> bool:
         """Whether there is an unconditional half; a scale of 1 needs none."""
         return self.guidance_scale != 1
+
+    @property
+    def previous(self) -> int:
+        """Where the step lands; negative at the clean end."""
+        return self.timestep - TRAIN_TIMESTEPS // self.n_timesteps
 
     @property
     def order(self) -> tuple[int, ...]:

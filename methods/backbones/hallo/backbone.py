@@ -24,6 +24,8 @@ from methods.backbones.hallo.portrait import Segment, guide
 from methods.backbones.hallo.rows import distinct_rows
 from methods.backbones.hallo.schedule import LATENT_SCALE, scheduler
 
+LOCATED = 8  # pixels that the face locator sees to a latent, whatever the autoencoder
+
 T = TypeVar("T")
 
 
@@ -125,7 +127,7 @@ class Hallo:
             pictures=pictures,
             order=order,
             face=face.embedding,
-            region=regions.face_region(box, height),
+            region=regions.face_region(box, LOCATED * side),
             masks=regions.masks(face.box, face.lips, height, width, side, levels),
             audio=audio,
         )
@@ -169,14 +171,13 @@ class Hallo:
         """Use every network once, as a first cell would; keeps nothing."""
         pictures = torch.from_numpy(frames[:1]).permute(0, 3, 1, 2).float() / 127.5 - 1
         latents = self.encode(pictures.contiguous())
-        side = frames.shape[1]
-        config = self.net.config
-        sides = [latents.shape[-1] >> level for level in range(config.levels)]
+        side, config = latents.shape[-1], self.net.config
+        sides = [side >> level for level in range(config.levels)]
         segment = Segment(
             pictures=latents,
             order=(0,),
             face=torch.zeros(config.face_dim),
-            region=torch.ones(3, side, side),
+            region=torch.ones(3, LOCATED * side, LOCATED * side),
             masks=[torch.ones(1, 3, s * s) for s in sides],
             audio=torch.zeros(1, config.audio_window, config.audio_layers, config.audio_features),
         )

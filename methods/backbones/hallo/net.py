@@ -19,7 +19,7 @@ class Portrait:
     """What drives one clip of F frames of one face; a batch of clips is a list of these.
 
     ``pictures``: (1 + n, 4, h, w) latents of the reference picture and n motion frames. ``face``:
-    (face_dim,) embedding. ``region``: (3, H, W) of 0 and 1, where the face may be; H = 8 h.
+    (face_dim,) embedding. ``region``: (3, 8 h, 8 w) of 0 to 1, where the face may be.
     ``masks``: per level, finest first, (F or 1, 3, h * w) shares of full picture, face and lips.
     ``audio``: (F, window, layers, dim) features that every frame hears.
     """

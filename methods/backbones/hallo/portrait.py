@@ -18,8 +18,8 @@ class Segment:
     """F frames to be made of one face.
 
     ``pictures``: (P, 4, h, w) latents; ``order``: which is the reference picture and which the
-    motion frames; ``face``: (face_dim,); ``region``: (3, H, W); ``masks``: per level (1, 3, s * s);
-    ``audio``: (F, window, layers, dim).
+    motion frames; ``face``: (face_dim,); ``region``: (3, 8 h, 8 w); ``masks``: per level
+    (1, 3, s * s); ``audio``: (F, window, layers, dim).
     """
 
     pictures: Tensor
