@@ -11,12 +11,17 @@ from experiments.store import Store
 
 min_version("9.0")
 
-# `--config retry=true` runs failed cells again; `--config devices=0,1` chooses GPUs.
+# `--config retry=true` runs failed cells again; `--config devices=0,1` chooses GPUs, and
+# `devices=allotted`, as the profiles for clusters say, is the one that a job was given; no job
+# asks for more minutes than `longest`.
 WANTED = Wanted(
     Path("experiments"),
     Store("results"),
-    retry=workflow.is_main_process and bool(config.get("retry")),
+    retry=bool(config.get("retry")),
     devices=config.get("devices", "auto"),
+    main=workflow.is_main_process,
+    leave_tickets=lambda: not workflow.dryrun,
+    longest=config.get("longest"),
 )
 # As many shards at a time as there are places on GPUs, whatever -j says, unless a profile or
 # `--resources gpu=N` says otherwise.

@@ -51,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--devices", default=AUTO, help="auto, cpu, or GPUs such as 0,1 (0,0: two on one)"
             )
-            command.add_argument("--workers", type=int, default=1, help="shards run at a time")
+            command.add_argument(
+                "--workers", type=int, default=1, help="shards run at a time; 0: unknown"
+            )
     return parser
 
 

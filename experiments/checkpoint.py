@@ -21,7 +21,7 @@ from experiments.trie import Family, Node
 if TYPE_CHECKING:
     from experiments.walk import Place
 
-EVERY = 20.0  # seconds
+EVERY = 20.0  # seconds, where writing takes one or less: longer where it takes longer
 DIGEST = 64  # leading bytes: the sha256 of the rest
 
 
@@ -29,12 +29,14 @@ class Checkpoint:
     """The places a family has reached, all after the same step, in one file."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.last = path, time.monotonic()
+        self.path, self.last, self.took = path, time.monotonic(), 0.0
 
     def save(self, level: list[Place]) -> None:
         """Keep where all cells stand, if it is time to."""
-        if not level or time.monotonic() - self.last < EVERY:
+        # At most a twentieth of the time goes into writing, however many jobs share the disk.
+        if not level or time.monotonic() - self.last < EVERY * max(1.0, self.took):
             return
+        start = time.monotonic()
         arrays: dict[str, np.ndarray] = {}
         places = []
         for index, place in enumerate(level):
@@ -46,6 +48,7 @@ class Checkpoint:
         content = buffer.getvalue()
         write_atomic(self.path, hashlib.sha256(content).hexdigest().encode() + content)
         self.last = time.monotonic()
+        self.took = self.last - start
 
     def load(self, family: Family) -> list[Place] | None:
         """Where a family stood, or None if nothing that covers all its cells was kept."""

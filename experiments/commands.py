@@ -19,6 +19,7 @@ from experiments.estimate import estimate
 from experiments.planner import Plan, make_plan
 from experiments.store import OK, Store
 from experiments.targets import Targets, targets_of
+from experiments.tickets import read_ticket
 from experiments.validate import Checked, check, experiment_path
 
 EVERY = 10.0  # seconds between two lines of overall progress
@@ -39,6 +40,12 @@ class Desk:
     def plan(self, name: str) -> Plan:
         """An experiment ready to run."""
         return make_plan(self.path(name), self.catalogue)
+
+    def plan_of(self, name: str, digest: str) -> Plan:
+        """A plan that holds a shard or scoring batch: of it alone, where a ticket tells of it."""
+        ticket = read_ticket(self.store, digest)
+        only = ticket.cells if ticket else None
+        return make_plan(self.path(name), self.catalogue, only=only)
 
     def laid_out(self, name: str) -> Targets:
         """What Snakemake asks for, be it that weights or clips are missing."""
@@ -92,10 +99,13 @@ def _say_missing(checked: Checked) -> None:
 
 def score(desk: Desk, name: str, batch_id: str | None) -> int:
     """Score one batch, or all of an experiment."""
-    from experiments.score import run_batch
+    from experiments.score import batches, fingerprints, run_batch
 
-    targets = desk.targets(name)
-    chosen = [batch for batch in targets.batches if batch_id in (None, batch.id)]
+    plan = desk.plan(name) if batch_id is None else desk.plan_of(name, batch_id)
+    plan.require_present()
+    marks = fingerprints(plan, desk.catalogue)
+    found = batches(plan, marks) if marks else []
+    chosen = [batch for batch in found if batch_id in (None, batch.id)]
     if batch_id and not chosen:
         raise UserError(changed(f"scoring batch {batch_id}", name))
     with held((CPU,)):  # a timing experiment on the CPU has it for itself

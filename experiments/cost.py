@@ -125,12 +125,17 @@ class Meter:
             import torch
 
             return torch.cuda.max_memory_allocated() / MB, torch.cuda.max_memory_reserved() / MB
-        with contextlib.suppress(OSError, StopIteration, ValueError):
-            lines = Path("/proc/self/status").read_text().splitlines()
-            return int(next(x for x in lines if x.startswith("VmHWM")).split()[1]) / 1024, None
-        import psutil
+        return peak_main_mb(), None
 
-        return psutil.Process().memory_info().rss / MB, None
+
+def peak_main_mb() -> float:
+    """Most main memory that this process has held, in MB, since its last reset by a Meter."""
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(x for x in lines if x.startswith("VmHWM")).split()[1]) / 1024
+    import psutil
+
+    return psutil.Process().memory_info().rss / MB
 
 
 def hardware(device: str, threads: int) -> dict[str, Any]:

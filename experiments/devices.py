@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import random
 import sys
 import tempfile
@@ -18,23 +19,31 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from data.errors import unknown
+from data.errors import UserError, unknown
 from experiments import gpus
 
 CPU = "cpu"
 AUTO = "auto"
+ALLOTTED = "allotted"  # the GPUs that a cluster gave to the job; an error if it gave none
 POLL = 0.2  # seconds between two looks at a device that is taken
 LOCKS = Path(tempfile.gettempdir()) / f"crossframe-{os.getuid()}" / "devices"
 
 
 def resolve(given: str) -> tuple[str, ...]:
-    """The devices that ``auto``, ``cpu`` or a list such as ``0,1,1`` stands for.
+    """The devices that ``auto``, ``allotted``, ``cpu`` or a list such as ``0,1,1`` stands for.
 
     A list names GPUs as CUDA_VISIBLE_DEVICES does; a name that stands there n times takes n shards
     at once. ``auto`` is every visible GPU once, or the CPU where there is none. Raises UserError
     for a name that no visible GPU has; where no driver tells of any, names are taken at their word.
     """
     visible = [gpu.uuid for gpu in gpus.visible(os.environ.get("CUDA_VISIBLE_DEVICES"))]
+    if given == ALLOTTED and not visible:
+        raise UserError(
+            f"devices={ALLOTTED}: this job was given no GPU on {platform.node()}. Ask the cluster "
+            "for one (the profile's `gpu` or `gres`), or run with --config devices=cpu."
+        )
+    if given == ALLOTTED:
+        return tuple(visible)
     if given in (AUTO, CPU, ""):
         return (tuple(visible) if given == AUTO else ()) or (CPU,)
     names = [name.strip() for name in given.split(",")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from data.progress import clock
 from experiments.atomic import read_sealed
 from experiments.cost import hardware
 from experiments.gpus import visible
-from experiments.planner import Plan, Shard
+from experiments.planner import Plan
 from experiments.store import OK, Store
 from experiments.trie import families
 
@@ -134,25 +135,32 @@ def saved_share(plan: Plan, store: Store) -> float | None:
     return 1 - sum(cost["evaluations"] for cost in costs) / alone if alone else None
 
 
-class Overview:
-    """Progress of a whole experiment as any of its shards sees it, from the store."""
+def cell_weights(plan: Plan) -> dict[str, int]:
+    """Cells of a plan and their shares of its work: network evaluations, 1 where there are none."""
+    return {cell_id: max(1, plan.alone(cell)) for cell_id, cell in plan.cells.items()}
 
-    def __init__(self, plan: Plan, shard: Shard, store: Store, workers: int) -> None:
-        self.plan, self.store, self.workers = plan, store, max(1, workers)
+
+class Overview:
+    """Progress of a whole experiment as any of its shards sees it, from the store.
+
+    ``weights`` are the experiment's cells and their shares of its work.
+    """
+
+    def __init__(self, name: str, weights: Mapping[str, int], store: Store, workers: int) -> None:
+        self.name, self.weights, self.store = name, weights, store
+        self.workers = workers  # 0: not known, and no time is told
         self.known: dict[str, str] = {}
-        self.weight = {cell_id: max(1, plan.alone(cell)) for cell_id, cell in plan.cells.items()}
-        self.mine = {cell.id for cell in shard.cells}
 
     def line(self, seconds_spent: float, done_here: set[str]) -> str:
         """``quickstart: 34/96 cells, 1 failed, 2:10 left``."""
-        for cell_id in self.plan.cells:
+        for cell_id in self.weights:
             if cell_id not in self.known and (status := self.store.status(cell_id)):
                 self.known[cell_id] = status
         failed = sum(status != OK for status in self.known.values())
-        done = sum(self.weight[cell_id] for cell_id in done_here)
-        left = sum(w for cell_id, w in self.weight.items() if cell_id not in self.known)
-        parts = [f"{self.plan.name}: {len(self.known)}/{len(self.plan.cells)} cells"]
+        done = sum(self.weights[cell_id] for cell_id in done_here)
+        left = sum(w for cell_id, w in self.weights.items() if cell_id not in self.known)
+        parts = [f"{self.name}: {len(self.known)}/{len(self.weights)} cells"]
         parts += [f"{failed} failed"] if failed else []
-        if done and left:
+        if done and left and self.workers:
             parts.append(f"{clock(seconds_spent / done * left / self.workers)} left")
         return ", ".join(parts)

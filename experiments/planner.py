@@ -1,13 +1,8 @@
-"""From requests to unique cells, and from cells to shards. Loads no torch.
-
-A shard is what one job runs in one process: cells of one backbone, clip after clip and method
-after method, so that the backbone is loaded once, inversions stay in memory and cells that share
-steps stand together. Cells that may share steps are parted only where a shard would be too large.
-"""
+"""From requests to unique cells, and from cells to shards. Loads no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,27 +12,11 @@ from experiments.atomic import digest
 from experiments.catalogue import Catalogue
 from experiments.cells import Cell, Request, inversion_id
 from experiments.code_digest import PROJECT, code_digest
+from experiments.packing import Shard, shards_of
 from experiments.schema import Experiment
-from experiments.trie import Family, alone, families
+from experiments.trie import alone
 from experiments.validate import Checked, check
 from methods.base import Method
-
-
-@dataclass(frozen=True, eq=False)
-class Shard:
-    """Cells that one process runs."""
-
-    cells: tuple[Cell, ...]
-
-    @cached_property
-    def id(self) -> str:
-        """Digest of the cells it holds."""
-        return digest(sorted(cell.id for cell in self.cells))
-
-    @cached_property
-    def families(self) -> list[Family]:
-        """Its cells by what they share."""
-        return families(self.cells)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,18 +83,30 @@ class Plan:
         return steps + sum(self.inversions(c for s in chosen for c in s.cells).values())
 
 
-def make_plan(path: Path, catalogue: Catalogue, project: Path = PROJECT) -> Plan:
-    """Check an experiment and lay out its cells and shards; UserError if anything is wrong."""
+def make_plan(
+    path: Path, catalogue: Catalogue, project: Path = PROJECT, only: Sequence[str] | None = None
+) -> Plan:
+    """Check an experiment and lay out its cells and shards; UserError if anything is wrong.
+
+    With ``only``, ids of the cells of one shard or scoring batch, nothing else is laid out: the
+    plan has those cells alone, in that order, as one shard.
+    """
     checked = check(path, catalogue)
     code = code_of(catalogue, project)
     rows: list[tuple[Request, Cell]] = []
     cells: dict[str, Cell] = {}
+    wanted = None if only is None else set(only)
     for request in checked.requests:
         cell = Cell.of(request, code(request.method))
+        if wanted is not None and cell.id not in wanted:
+            continue
         cell = cells.setdefault(cell.id, cell)
         rows.append((request, cell))
     experiment = checked.experiment
-    shards = pack(cells.values(), experiment.shard_size, experiment.shard_evaluations)
+    if only is None:
+        shards = shards_of(cells.values(), experiment)
+    else:
+        shards = [Shard(tuple(cells[cell_id] for cell_id in only if cell_id in cells))]
     inversion_code = code_digest(catalogue.inversion_modules, project)
     return Plan(checked, rows, cells, shards, inversion_code)
 
@@ -140,29 +131,3 @@ def code_of(catalogue: Catalogue, project: Path) -> Callable[[Method], str]:
         return known[method.name]
 
     return code
-
-
-def pack(cells: Iterable[Cell], size: int, evaluations: int) -> list[Shard]:
-    """Shards of at most ``size`` cells that end once they hold ``evaluations`` of work."""
-    by_backbone: dict[str, list[Cell]] = {}
-    for cell in cells:
-        by_backbone.setdefault(cell.backbone.name if cell.backbone else "", []).append(cell)
-    shards = []
-    for together in by_backbone.values():
-        together.sort(key=lambda cell: (cell.clip.dataset, cell.clip.clip, cell.clip.frames))
-        held: list[Cell] = []
-        work = 0
-        for family in families(together):
-            bundle = family.cells()
-            cost = family.evaluations()
-            if held and (len(held) + len(bundle) > size or work + cost > evaluations):
-                shards.append(Shard(tuple(held)))
-                held, work = [], 0
-            held += bundle
-            work += cost
-            while len(held) > size:
-                shards.append(Shard(tuple(held[:size])))
-                held = held[size:]
-        if held:
-            shards.append(Shard(tuple(held)))
-    return shards

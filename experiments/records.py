@@ -23,6 +23,7 @@ class Tally:
     seconds_total: float = 0.0
     work: dict[str, list[float]] = field(default_factory=dict)  # method -> evaluations, seconds
     peaks: dict[str, float] = field(default_factory=dict)  # method -> peak memory of a cell, MB
+    peak_main_mb: float = 0.0  # of the process, whatever the device
 
     @property
     def failed(self) -> int:

@@ -18,7 +18,7 @@ from experiments.catalogue import Catalogue
 from experiments.cells import Cell
 from experiments.checkpoint import Checkpoint
 from experiments.clips import clip_loader
-from experiments.cost import Cost, Meter, hardware
+from experiments.cost import Cost, Meter, hardware, peak_main_mb
 from experiments.inversions import Inversions
 from experiments.planner import Plan, Shard
 from experiments.provenance import provenance
@@ -70,6 +70,7 @@ class ShardRunner:
         for cell in self.shard.cells:
             self.tally.statuses.setdefault(cell.id, str(self.store.status(cell.id)))
         self.tally.seconds_total = time.perf_counter() - start
+        self.tally.peak_main_mb = peak_main_mb()
         write_sealed(
             self.store.root / "shards" / f"{self.shard.id}.json",
             {

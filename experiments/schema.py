@@ -156,8 +156,13 @@ class Experiment(Strict):
         description="seconds that a cell's inversion, or its edit, may take; default: any",
     )
     timing: bool = Field(False, description="times matter: each shard has its device for itself")
-    shard_size: int = Field(64, ge=1, description="most cells that one job runs")
-    shard_evaluations: int = Field(
-        6000, ge=1, description="network evaluations above which a job takes no further cells"
+    shard_size: int | None = Field(
+        None, ge=1, description="most cells that one job runs; default: 64, more in a large sweep"
+    )
+    shard_evaluations: int | None = Field(
+        None,
+        ge=1,
+        description="network evaluations above which a job takes no further cells; default: 6000, "
+        "more in a large sweep",
     )
     report: ReportBlock = ReportBlock()

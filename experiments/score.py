@@ -6,6 +6,7 @@ one of these changes the score is computed again, and never otherwise.
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def run_batch(
     """Fill in the missing scores of a batch and write its manifest last."""
     metrics: dict[str, Metric] = {}
     clip_of = clip_loader(catalogue.dataset)
-    progress = Progress("score", len(batch.jobs))
+    progress, start, scores = Progress("score", len(batch.jobs)), time.perf_counter(), 0
     for job in batch.jobs:
         pairs = missing(store, job, batch.fingerprints)
         if pairs:
@@ -131,11 +132,16 @@ def run_batch(
                 sample = Sample(frames, clip, asked, traces)
                 mark = score_mark(batch.fingerprints[recipe], edit)
                 added.setdefault(edit_name(edit), {})[recipe] = _score(metric, sample, mark, say)
+                scores += 1
             store.write_scores(job.cell.id, added)
         progress.update(1, str(job.cell))
     write_sealed(
         store.root / "scored" / f"{batch.id}.json",
-        {"batch": batch.id, "cells": [job.cell.id for job in batch.jobs]},
+        {
+            "batch": batch.id,
+            "cells": [job.cell.id for job in batch.jobs],
+            "cost": {"scores": scores, "seconds": time.perf_counter() - start},
+        },
     )
 
 

@@ -7,22 +7,29 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from data.errors import UserError
 from experiments.catalogue import Catalogue, project_catalogue
 from experiments.commands import Desk
-from experiments.devices import AUTO, on_gpus, resolve
+from experiments.devices import ALLOTTED, AUTO, on_gpus, resolve
+from experiments.needs import Past, escalated
+from experiments.planner import Shard
 from experiments.store import Store
 from experiments.targets import Targets
+from experiments.tickets import Ticket, Tickets, read_ticket
 
 Wildcards = Any
 
 
 class Wanted:
-    """What each rule needs, by experiment; wrong experiments end the call with our message."""
+    """What each rule needs, by experiment; wrong experiments end the call with our message.
+
+    ``main`` is false in a job's own process, which goes by the ticket that it was left.
+    With ``devices`` ``allotted`` every shard that runs a network asks a cluster for one GPU.
+    """
 
     def __init__(
         self,
@@ -31,17 +38,24 @@ class Wanted:
         *,
         retry: bool = False,
         devices: Any = AUTO,
+        main: bool = True,
+        leave_tickets: Callable[[], bool] = lambda: False,
+        longest: int | None = None,
         catalogue: Callable[[], Catalogue] = project_catalogue,
     ) -> None:
-        self.folder, self.store, self.retry, self._catalogue = folder, store, retry, catalogue
+        self.folder, self.store, self._catalogue = folder, store, catalogue
+        self.main, self.retry = main, retry and main
+        self.leave_tickets, self.longest = leave_tickets, longest
         # A list may come from a profile, a lone number from the command line.
         self.devices = ",".join(map(str, devices)) if isinstance(devices, list) else str(devices)
         self._desk: Desk | None = None
-        self._known: dict[str, Targets] = {}
+        self._known: dict[str, Tickets] = {}
 
     @cached_property
     def slots(self) -> dict[str, int]:
-        """How many shards each GPU takes at a time; none where the CPU does the work."""
+        """How many shards each GPU here takes at a time; none where the CPU does the work."""
+        if self.devices == ALLOTTED:
+            return {}
         try:
             devices = resolve(self.devices)
         except UserError as error:
@@ -53,14 +67,19 @@ class Wanted:
         """Every experiment there is."""
         return sorted(path.stem for path in self.folder.glob("*.yaml"))
 
+    @cached_property
+    def past(self) -> Past:
+        """What such work has taken on the devices that will do it."""
+        return Past(self.store, "cuda" if self.devices == ALLOTTED or self.slots else "cpu")
+
     def targets(self, name: str) -> Targets:
         """An experiment that can be run: nothing it needs is missing."""
-        found = self._laid_out(name)
+        found = self._laid_out(name).targets
         with _ending_the_call():
             found.plan.require_present()
         return found
 
-    def _laid_out(self, name: str) -> Targets:
+    def _laid_out(self, name: str) -> Tickets:
         """An experiment, checked and planned, with manifests that no longer hold removed."""
         if name not in self._known:
             with _ending_the_call():
@@ -69,8 +88,9 @@ class Wanted:
                 found = self._desk.laid_out(name)
             if self.retry:
                 found.forget_failures()
-            found.drop_stale()
-            self._known[name] = found
+            if self.main:
+                found.drop_stale()
+            self._known[name] = Tickets(found, self.past, partial(self._places, found))
         return self._known[name]
 
     def of_experiment(self, name: str) -> Callable[[Wildcards], list[str]]:
@@ -83,27 +103,33 @@ class Wanted:
         """Input function for a target that nobody knows: says so and ends the call."""
         return _paths([self.targets(wildcards.unknown).rendered()])
 
-    def shard(self, wildcards: Wildcards) -> list[str]:
-        """Prepared datasets that a shard reads."""
-        shard = self._holding(wildcards.digest).plan.shard(wildcards.digest)
-        datasets = {cell.clip.dataset for cell in shard.cells} if shard else set()
-        return [f"data/prepared/{name}/index.json" for name in sorted(datasets)]
+    def inputs(self, wildcards: Wildcards) -> list[str]:
+        """Prepared datasets that a shard reads; shards whose cells a scoring batch scores."""
+        if self.main and self.leave_tickets():
+            self._holding(wildcards.digest).leave(wildcards.digest)
+        return list(self._ticket(wildcards.digest).inputs)
 
     def gpu(self, wildcards: Wildcards) -> int:
         """Resource function of a shard: the places on a GPU that it takes."""
-        plan = self._holding(wildcards.digest).plan
-        shard = plan.shard(wildcards.digest)
-        if not self.slots or not shard or not any(cell.backbone for cell in shard.cells):
-            return 0
-        return max(self.slots.values()) if plan.experiment.timing else 1
+        return self._ticket(wildcards.digest).needs.gpu
 
-    def batch(self, wildcards: Wildcards) -> list[str]:
-        """Shards whose cells a scoring batch scores."""
-        targets = self._holding(wildcards.digest)
-        batch = next(b for b in targets.batches if b.id == wildcards.digest)
-        scored = {job.cell.id for job in batch.jobs}
-        pairs = zip(targets.plan.shards, targets.shard_manifests(), strict=True)
-        return _paths(path for shard, path in pairs if scored & {cell.id for cell in shard.cells})
+    def mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """Resource function: main memory, more after every failure."""
+        return escalated(self._ticket(wildcards.digest).needs.mem_mb, attempt)
+
+    def runtime(self, wildcards: Wildcards, attempt: int) -> int:
+        """Resource function: minutes, more after every failure but never above ``longest``."""
+        minutes = escalated(self._ticket(wildcards.digest).needs.minutes, attempt)
+        return min(minutes, self.longest or minutes)
+
+    def _places(self, targets: Targets, shard: Shard) -> int:
+        if not any(cell.backbone for cell in shard.cells):
+            return 0
+        if self.devices == ALLOTTED:
+            return 1
+        if not self.slots:
+            return 0
+        return max(self.slots.values()) if targets.plan.experiment.timing else 1
 
     def collected(self, wildcards: Wildcards) -> list[str]:
         """Everything that the table is made of."""
@@ -120,14 +146,18 @@ class Wanted:
 
     def experiment_of(self, wildcards: Wildcards) -> str:
         """Parameter function: an experiment that holds a shard or batch."""
-        return str(self._holding(wildcards.digest).plan.checked.path)
+        return self._ticket(wildcards.digest).experiment
 
-    def _holding(self, digest: str) -> Targets:
-        """The experiment of a shard or batch; a job on another machine may have to look for it."""
+    def _ticket(self, digest: str) -> Ticket:
+        """What is known of a shard or batch: what it was left, or what planning tells."""
+        left = None if self.main else read_ticket(self.store, digest)
+        return left or self._holding(digest)[digest]
+
+    def _holding(self, digest: str) -> Tickets:
+        """The experiment of a shard or batch; a job without a ticket may have to look for it."""
         for name in [*self._known, *self.names]:
-            targets = self._laid_out(name)
-            if targets.plan.shard(digest) or any(b.id == digest for b in targets.batches):
-                return targets
+            if digest in (tickets := self._laid_out(name)):
+                return tickets
         raise KeyError(f"no experiment has shard or batch {digest}")
 
 

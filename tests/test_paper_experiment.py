@@ -62,7 +62,7 @@ def test_other_experiments_are_found_beside_it(desk: Desk) -> None:
     """A job looks for its shard among all experiments, also those that cannot run."""
     wanted = Wanted(desk.folder, desk.store, devices="cpu", catalogue=project_catalogue)
     shard = desk.plan("quickstart").shards[0]
-    assert wanted._holding(shard.id).plan.name == "quickstart"
+    assert wanted._holding(shard.id).targets.plan.name == "quickstart"
 
 
 def test_a_promise_is_held_to_what_the_methods_need(tmp_path: Path, desk: Desk) -> None:

@@ -1,7 +1,11 @@
+# How many shards run at a time, for the time left that shards print; 0 on a cluster, which decides.
+WORKERS = workflow.is_main_process and workflow.resource_settings.cores or 0
+
+
 # Progress goes to the terminal (stdout), everything else to the log.
 rule shard:
     input:
-        ancient(WANTED.shard),
+        ancient(WANTED.inputs),
     output:
         "results/shards/{digest}.json",
     log:
@@ -13,12 +17,12 @@ rule shard:
     threads: 1
     resources:
         gpu=WANTED.gpu,
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=WANTED.mem_mb,
+        runtime=WANTED.runtime,
     params:
         python=sys.executable,
         experiment=WANTED.experiment_of,
-        workers=workflow.cores or 1,
+        workers=WORKERS,
         devices=WANTED.devices,
     shell:
         "{params.python} -m experiments shard {params.experiment} --id {wildcards.digest}"
@@ -27,7 +31,7 @@ rule shard:
 
 rule score:
     input:
-        ancient(WANTED.batch),
+        ancient(WANTED.inputs),
     output:
         "results/scored/{digest}.json",
     log:
@@ -36,8 +40,8 @@ rule score:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=240,
+        mem_mb=WANTED.mem_mb,
+        runtime=WANTED.runtime,
     params:
         python=sys.executable,
         experiment=WANTED.experiment_of,
