@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 
 from reports.estimates import Estimate
 from reports.plotting import (
     DASHES,
+    GREY,
     Figure,
     axis_label,
     colours,
@@ -22,9 +26,10 @@ from reports.plotting import (
 )
 from reports.results import Results
 from reports.rows import Row, show_value
-from reports.tables import Column, Table
+from reports.tables import Column, Table, file_name
 
 AGREEMENT = ("clip_text", "clip_direction")  # with the text: the first there is, across
+BANDS, LINES = 4, 6  # of one panel that can still be told apart
 PAID = ("warp_error", "frame_consistency", "perceptual")  # what it may cost: all there are, up
 
 
@@ -50,7 +55,7 @@ def sweep_figures(results: Results, table: Table) -> list[Figure]:
     for name in swept_settings(results):
         lines = _lines(results, table, name)
         if lines:
-            figures.append(_ablation(table, name, lines))
+            figures += _ablations(table, name, lines)
             across, up = _traded(table)
             if across and up:
                 figures.append(_trade_off(table, name, lines, across, up))
@@ -100,9 +105,27 @@ def _lines(results: Results, table: Table, axis_name: str) -> list[Line]:
     return lines
 
 
-def _ablation(table: Table, axis_name: str, lines: list[Line]) -> Figure:
-    """Each ranked metric along one setting; one line per method and its other settings."""
-    columns = ranked(table)
+def _ablations(table: Table, axis_name: str, lines: list[Line]) -> list[Figure]:
+    """Each ranked metric along one setting; a figure per label where one would hold too much."""
+    if len(lines) <= LINES:
+        return [_ablation(table, axis_name, lines, lines)]
+    labels = dict.fromkeys(line.points[0][1].title for line in lines)
+    figures = []
+    for label in labels:
+        own = [line for line in lines if line.points[0][1].title == label]
+        spread = [  # one method alone: colours may say the order of its other setting
+            replace(line, colour=to_hex(colormaps["viridis"](0.85 * at / max(1, len(own) - 1))))
+            for at, line in enumerate(own)
+        ]
+        figures.append(_ablation(table, axis_name, spread, lines, label))
+    return figures
+
+
+def _ablation(
+    table: Table, axis_name: str, lines: list[Line], among: list[Line], label: str = ""
+) -> Figure:
+    """The curves of some lines, on axes that fit all those they are to be compared with."""
+    columns, few = ranked(table), len(lines) <= BANDS
     with panels(len(columns), 4, 1.65) as (canvas, axes):
         for axis, column in zip(axes, columns, strict=False):
             for line in lines:
@@ -110,22 +133,46 @@ def _ablation(table: Table, axis_name: str, lines: list[Line]) -> Figure:
                 x, y = [x for x, _ in pairs], [value.mean for _, value in pairs]
                 style = {"marker": line.marker, "color": line.colour, "ls": line.dash}
                 axis.plot(x, y, label=line.name, **style)
-                if pairs and all(v.low is not None for _, v in pairs):
-                    low, high = [v.low for _, v in pairs], [v.high for _, v in pairs]
-                    axis.fill_between(x, low, high, color=line.colour, alpha=0.15, lw=0)
-                else:  # the clips' spread keeps a difference within it from filling the panel
-                    for at, value in pairs:
-                        clips = {"color": line.colour, "alpha": 0.5, "ms": 4}
-                        axis.plot([at] * value.n, value.points, "_", **clips)
+                if few:
+                    _spread(axis, line, pairs)
+            _fit(axis, table, column, among, bar=not few)
             axis.set_title(axis_label(column, columns), loc="left")
             axis.set_xlabel(axis_name)
         legend(canvas)
+        shown = "95 % bands" if few else "the median length of their 95 % intervals as a grey bar"
         return finish(
-            canvas, f"ablation-{axis_name}",
-            f"Each metric along {axis_name}: means over clips, with 95 % bands where there are "
-            "five clips or more, else a tick per clip.",
-            f"Curves of every ranked metric against {axis_name}",
+            canvas, f"ablation-{axis_name}" + f"-{file_name(label)}" * bool(label),
+            f"{f'{label}: each' if label else 'Each'} metric along {axis_name}: means over clips, "
+            f"with {shown} where there are five clips or more{', else a tick per clip' * few}.",
+            f"Curves of every ranked metric against {axis_name}{f' for {label}' * bool(label)}",
         )  # fmt: skip
+
+
+def _spread(axis: Axes, line: Line, pairs: list[tuple[float, Estimate]]) -> None:
+    """A line's band, or its clips where they are too few for one."""
+    if pairs and all(v.low is not None for _, v in pairs):
+        low, high = [v.low for _, v in pairs], [v.high for _, v in pairs]
+        axis.fill_between([x for x, _ in pairs], low, high, color=line.colour, alpha=0.15, lw=0)
+    else:  # the clips' spread keeps a difference within it from filling the panel
+        for at, value in pairs:
+            clips = {"color": line.colour, "alpha": 0.5, "ms": 4}
+            axis.plot([at] * value.n, value.points, "_", **clips)
+
+
+def _fit(axis: Axes, table: Table, column: Column, among: list[Line], *, bar: bool) -> None:
+    """Limits that hold the means of all lines; and how long their intervals typically are."""
+    values = [value for line in among for _, value in line.known(table, column)]
+    lengths = [value.high - value.low for value in values if value.low is not None]
+    if not bar or not values:
+        return
+    low, high = min(v.mean for v in values), max(v.mean for v in values)
+    length = float(np.median(lengths)) if lengths else 0.0
+    middle, half = (low + high) / 2, 0.55 * max(high - low, length) or 0.5
+    axis.set_ylim(middle - half, middle + half)
+    if length:
+        edge = axis.get_yaxis_transform()  # across in shares of the panel, up in the metric
+        axis.plot([1.03] * 2, [middle - length / 2, middle + length / 2], color=GREY, lw=2.5,
+                  transform=edge, clip_on=False, solid_capstyle="butt")  # fmt: skip
 
 
 def _traded(table: Table) -> tuple[Column | None, list[Column]]:

@@ -17,7 +17,7 @@ from reports.estimates import by_clip
 from reports.heatmaps import _grids, heat_maps
 from reports.leaderboards import difference_tables, leaderboard
 from reports.results import Results, load_results
-from reports.sweeps import _lines, _traded, sweep_figures, swept_settings
+from reports.sweeps import _ablations, _lines, _traded, sweep_figures, swept_settings
 from reports.tables import Table
 from reports.text_tables import to_markdown
 from tests.report_fixture import FixtureCatalogue, fabricate
@@ -115,6 +115,21 @@ def test_lines_carry_the_table_s_means_and_bands(swept: tuple[Results, Table]) -
         assert all(v.low < v.mean < v.high for _, v in known)
         means = [v.mean for _, v in known]
         assert means == sorted(means, reverse=True)  # as made: more injection, steadier
+
+
+def test_bands_are_for_few_lines_and_many_are_a_figure_for_each_method(
+    swept: tuple[Results, Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, table = swept
+    table = only(table, "clip_text@world-tiny")
+    lines = _lines(results, table, "pnp_f_t")
+    (few,) = _ablations(table, "pnp_f_t", lines[:2])
+    assert "with 95 % bands" in few.caption
+    monkeypatch.setattr("reports.sweeps.LINES", len(lines) - 1)
+    monkeypatch.setattr("reports.sweeps.BANDS", 2)
+    many = _ablations(table, "pnp_f_t", lines)
+    assert [figure.id for figure in many] == ["ablation-pnp_f_t-pnp", "ablation-pnp_f_t-tokenflow"]
+    assert all("intervals as a grey bar" in figure.caption for figure in many)
 
 
 def test_two_settings_span_a_heat_map_per_method(swept: tuple[Results, Table]) -> None:
