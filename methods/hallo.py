@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 from data.errors import UserError
 from data.speech import RATE, audio_of
 from methods.backbones.hallo.rows import distinct_rows
-from methods.backbones.hallo.schedule import TRAIN_TIMESTEPS, timesteps
+from methods.backbones.hallo.schedule import timesteps
 from methods.base import Context, Method, Requirements, Setting, State, StepPlan
 from methods.lazy import lazy_import
 from methods.sampling import guide
@@ -40,6 +40,14 @@ else:
 
 FPS = 25
 PICTURES, DONE = "pictures", "done"  # in a state's extras
+
+
+@dataclass(frozen=True)
+class SpokenRequirements(Requirements):
+    """A portrait's backbone, and an edit that is to be spoken."""
+
+    prediction: tuple[str, ...] = ("portrait velocity",)
+    kinds: tuple[str, ...] = ("speech",)
 
 
 class HalloSetting(Setting):
@@ -86,11 +94,6 @@ class HalloPlan(StepPlan):
         return self.guidance_scale != 1
 
     @property
-    def previous(self) -> int:
-        """Where the step lands; negative at the clean end."""
-        return self.timestep - TRAIN_TIMESTEPS // self.n_timesteps
-
-    @property
     def order(self) -> tuple[int, ...]:
         """Which of a segment's pictures is the reference and which the motion frames."""
         return stack_order(self.segment, self.n_motion_frames)
@@ -107,7 +110,7 @@ class Hallo(Method):
 
     name = "hallo"
     paper = "Xu et al., arXiv 2406.08801 (2024)"
-    requires = Requirements(prediction=("portrait velocity",))
+    requires = SpokenRequirements()
     Setting = HalloSetting
     presets = {"evaluation": {"branch": "evaluation"}}
 
