@@ -56,7 +56,7 @@ report: $(INSTALLED) ## Render a report again: make report EXPERIMENT=quickstart
 	@$(BIN)/python -m reports render $(or $(EXPERIMENT),quickstart)
 
 share: $(INSTALLED) ## Push a finished experiment's results: make share EXPERIMENT=quickstart
-	@$(BIN)/snakemake -j 1 --quiet all share --config experiment=$(or $(EXPERIMENT),quickstart)
+	@$(BIN)/snakemake -j 1 --quiet all --config experiment=$(or $(EXPERIMENT),quickstart) -- share
 
 pull: $(INSTALLED) ## Restore shared results: make pull, or make pull EXPERIMENT=quickstart
 	@$(BIN)/python -m experiments pull $(EXPERIMENT)

@@ -71,8 +71,7 @@ def mark_of(fingerprint: str, edit: str) -> str:
 def fingerprints(plan: Plan, catalogue: Catalogue, project: Path = PROJECT) -> dict[str, str]:
     """Digest of each recipe: its version, its extractor and the code behind it. Loads no torch."""
     return {
-        recipe: fingerprint(catalogue.metric(recipe), project)
-        for recipe in plan.experiment.metrics
+        recipe: fingerprint(catalogue.metric(recipe), project) for recipe in plan.experiment.metrics
     }
 
 
