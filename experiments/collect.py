@@ -10,10 +10,11 @@ import pandas as pd
 
 from experiments.atomic import write_atomic
 from experiments.cells import Cell, Request
-from experiments.cost_names import COUNTS, SECONDS
+from experiments.cost_names import COUNTS, SECONDS, TUNING
 from experiments.planner import Plan
 from experiments.score import edit_name
 from experiments.store import OK, Store
+from methods.tuning import TunedMethod
 
 NOT_RUN = "not run"
 
@@ -49,11 +50,16 @@ def columns(plan: Plan) -> list[str]:
         "n_frames",
         *settings,
         *plan.experiment.metrics,
-        *SECONDS,
-        "seconds_per_frame",
-        *COUNTS,
+        *cost_columns(plan),
         "hardware_id",
     ]
+
+
+def cost_columns(plan: Plan) -> list[str]:
+    """The cost figures; of tuning only where a cell of the experiment may be tuned."""
+    tuned = any(isinstance(cell.method, TunedMethod) for cell in plan.cells.values())
+    names = (*SECONDS, "seconds_per_frame", *COUNTS)
+    return [name for name in names if tuned or name not in TUNING]
 
 
 def _row(
@@ -92,7 +98,7 @@ def _plain(value: Any) -> Any:
 
 def write_table(frame: pd.DataFrame, plan: Plan, store: Store) -> bytes:
     """Write ``results/<experiment>.parquet`` and return its bytes."""
-    numbers = [*plan.experiment.metrics, *SECONDS, "seconds_per_frame", *COUNTS]
+    numbers = [*plan.experiment.metrics, *cost_columns(plan)]
     # An all-missing column would otherwise have no type, and differ between two runs.
     frame = frame.astype(dict.fromkeys(numbers, "float64"))
     buffer = io.BytesIO()

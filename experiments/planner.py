@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,10 @@ from experiments.code_digest import PROJECT, code_digest
 from experiments.packing import Shard, shards_of
 from experiments.schema import Experiment
 from experiments.trie import alone
+from experiments.tunings import tuning_id, tuning_of
 from experiments.validate import Checked, check
 from methods.base import Method
+from methods.tuning import TunedMethod
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,7 @@ class Plan:
     cells: dict[str, Cell]
     shards: list[Shard]
     inversion_code: str
+    tuning_codes: Mapping[str, str]  # of the methods with tuned weights
 
     def require_present(self) -> None:
         """Raise UserError if weights or clips are missing: the plan stands on promises then."""
@@ -61,7 +64,12 @@ class Plan:
 
     def inversion_id(self, cell: Cell) -> str | None:
         """Name of the inverted latents that a cell starts from."""
-        return inversion_id(cell, self.inversion_code)
+        plain, tuning = inversion_id(cell, self.inversion_code), self.tuning_id(cell)
+        return digest([plain, tuning]) if tuning else plain
+
+    def tuning_id(self, cell: Cell) -> str | None:
+        """Name of the tuned weights that a cell uses."""
+        return tuning_id(cell, self.tuning_codes.get(cell.method.name, ""))
 
     def inversions(self, cells: Iterable[Cell]) -> dict[str, int]:
         """Every distinct inversion of some cells and its network evaluations."""
@@ -71,16 +79,25 @@ class Plan:
                 found[str(self.inversion_id(cell))] = cell.inversion.steps * cell.clip.frames
         return found
 
+    def tunings(self, cells: Iterable[Cell]) -> dict[str, int]:
+        """Every distinct tuning of some cells and its network evaluations."""
+        return {
+            str(self.tuning_id(cell)): spec.evaluations(cell.clip.frames)
+            for cell in cells
+            if (spec := tuning_of(cell))
+        }
+
     def alone(self, cell: Cell) -> int:
-        """Network evaluations of a cell that shares nothing, its inversion included."""
-        inversion = cell.inversion.steps * cell.clip.frames if cell.inversion else 0
-        return alone(cell) + inversion
+        """Network evaluations of a cell that shares nothing: tuned, inverted and edited."""
+        before = self.tunings([cell]) | self.inversions([cell])
+        return alone(cell) + sum(before.values())
 
     def shared(self, shards: Iterable[Shard] | None = None) -> int:
-        """Network evaluations with shared inversions, steps and source passes."""
+        """Network evaluations with shared tunings, inversions, steps and source passes."""
         chosen = self.shards if shards is None else list(shards)
         steps = sum(family.evaluations() for shard in chosen for family in shard.families)
-        return steps + sum(self.inversions(c for s in chosen for c in s.cells).values())
+        cells = [cell for shard in chosen for cell in shard.cells]
+        return steps + sum((self.tunings(cells) | self.inversions(cells)).values())
 
 
 def make_plan(
@@ -108,7 +125,9 @@ def make_plan(
     else:
         shards = [Shard(tuple(cells[cell_id] for cell_id in only if cell_id in cells))]
     inversion_code = code_digest(catalogue.inversion_modules, project)
-    return Plan(checked, rows, cells, shards, inversion_code)
+    tuned = {type(cell.method) for cell in cells.values() if isinstance(cell.method, TunedMethod)}
+    codes = {method.name: code_digest(method.tuning_modules, project) for method in tuned}
+    return Plan(checked, rows, cells, shards, inversion_code, codes)
 
 
 def modules_of(method: Method, catalogue: Catalogue) -> list[str]:

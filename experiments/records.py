@@ -32,10 +32,10 @@ class Tally:
 
 
 def cell_record(
-    outcome: Outcome, inversion: Cost, tally: Tally, provenance: dict[str, Any]
+    outcome: Outcome, tuning: Cost, inversion: Cost, tally: Tally, provenance: dict[str, Any]
 ) -> dict[str, Any]:
     """A cell's identity, names, provenance and cost; each figure as if it had run alone."""
-    cell, total = outcome.cell, inversion + outcome.edit + outcome.decode
+    cell, total = outcome.cell, tuning + inversion + outcome.edit + outcome.decode
     return {
         "identity": cell.identity,
         "names": {
@@ -50,9 +50,11 @@ def cell_record(
         "cost": {
             "seconds_load": tally.seconds_load if cell.backbone else 0.0,
             "seconds_warmup": tally.seconds_warmup if cell.backbone else 0.0,
+            "seconds_tune": tuning.seconds,
             "seconds_invert": inversion.seconds,
             "seconds_edit": outcome.edit.seconds,
             "seconds_decode": outcome.decode.seconds,
+            "tuning_evaluations": tuning.evaluations,
             "inversion_evaluations": inversion.evaluations,
             "network_evaluations": outcome.edit.evaluations,
             "peak_memory_mb": total.peak_memory_mb,

@@ -9,7 +9,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from data.clip import Clip
 from data.progress import Progress
@@ -25,8 +26,12 @@ from experiments.provenance import provenance
 from experiments.records import Tally, cell_record
 from experiments.store import Store
 from experiments.trie import Family, families
+from experiments.tunings import Tunings
 from experiments.walk import Outcome, status_of, walk
 from methods.base import Context
+from methods.tuning import TunedContext
+
+T = TypeVar("T")
 
 
 class ShardRunner:
@@ -48,8 +53,9 @@ class ShardRunner:
         self.meter = Meter(device, energy, plan.experiment.cell_time_limit)
         self.clip = clip_loader(catalogue.dataset)
         self.inversions = Inversions(store, catalogue, self.meter)
+        self.tunings = Tunings(store, catalogue, self.meter)
         self.backbone: Any = None
-        self.inversion_cost = Cost()
+        self.tuning_cost, self.inversion_cost = Cost(), Cost()
         self.tally = Tally()
         self.provenance = provenance() | {"hardware": hardware(device, threads)}
 
@@ -135,26 +141,34 @@ class ShardRunner:
 
     def _contexts(self, first: Cell) -> Callable[[Cell], Context]:
         """What the cells of a family see: the same but for edit and setting."""
+        self.tuning_cost, self.inversion_cost = Cost(), Cost()
         clip = self.clip(first.clip)
         backbone = self._backbone(first)
         if backbone is not None and not self.tally.seconds_warmup:
             self._warm_up(clip)
         self.meter.forget_cache()
-        inversion, self.inversion_cost = None, Cost()
-        if first.inversion is not None:
-            before, start = self._evaluations(), time.perf_counter()
-            inversion, self.inversion_cost = self.inversions.get(
-                str(self.plan.inversion_id(first)), first.inversion, clip, backbone
-            )
-            ran = self._evaluations() - before
-            if ran:
-                self._add_work("inversion", ran, time.perf_counter() - start)
+        made, inversions, inversion = Context, self.inversions, None
+        if name := self.plan.tuning_id(first):
+            tuned = self._prepared("tuning", partial(self.tunings.get, name, first, clip, backbone))
+            self.tuning_cost, inversions = tuned.cost, tuned.inversions
+            made = partial(TunedContext, tuned=tuned.weights)
+        if name := self.plan.inversion_id(first):
+            get = partial(inversions.get, name, first.inversion, clip, backbone)
+            inversion, self.inversion_cost = self._prepared("inversion", get)
 
         def context(cell: Cell) -> Context:
             edit = clip.edits[cell.edit] if cell.edit is not None else None
-            return Context(clip, edit, cell.setting, cell.seed, backbone, inversion)
+            return made(clip, edit, cell.setting, cell.seed, backbone, inversion)
 
         return context
+
+    def _prepared(self, name: str, get: Callable[[], T]) -> T:
+        """What cells start from; the work is counted where it was not there already."""
+        before, start = self._evaluations(), time.perf_counter()
+        found = get()
+        if ran := self._evaluations() - before:
+            self._add_work(name, ran, time.perf_counter() - start)
+        return found
 
     def _backbone(self, cell: Cell) -> Any:
         if cell.backbone is None:
@@ -178,9 +192,9 @@ class ShardRunner:
 
     def _record(self, outcome: Outcome) -> None:
         """Write a cell, or its failure; cells that never ran cost nothing."""
-        cell, inversion = outcome.cell, self.inversion_cost if outcome.cell.inversion else Cost()
-        total = inversion + outcome.edit + outcome.decode
-        record = cell_record(outcome, inversion, self.tally, self.provenance)
+        cell, tuning, inversion = outcome.cell, self.tuning_cost, self.inversion_cost
+        total = tuning + inversion + outcome.edit + outcome.decode
+        record = cell_record(outcome, tuning, inversion, self.tally, self.provenance)
         status = outcome.status
         if outcome.frames is not None:
             self.store.write_frames(cell.id, outcome.frames, record, outcome.kept)

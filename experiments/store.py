@@ -148,6 +148,10 @@ class Store:
         """Where inverted latents are; a sealed ``.json`` beside them holds checksum and cost."""
         return self.root / "inversions" / f"{inversion_id}.safetensors"
 
+    def tuning(self, tuning_id: str) -> Path:
+        """Where tuned weights are; a sealed ``.json`` beside them holds checksum and cost."""
+        return self.root / "tunings" / f"{tuning_id}.safetensors"
+
     def lock(self, name: str) -> AbstractContextManager[None]:
         """An exclusive lock among all processes that use this store."""
         return locked(self.root / "locks" / name)

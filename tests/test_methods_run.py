@@ -18,6 +18,7 @@ from methods.inversion import Inversion, invert
 from methods.registry import get_method, method_names
 from methods.routes import draw_keyframes
 from methods.sampling import guided_step
+from methods.tuning import TunedContext, TunedInversionSpec, TunedMethod
 
 STEPS = {"n_timesteps": 4, "n_inversion_steps": 8}
 SMALL = {
@@ -28,6 +29,7 @@ SMALL = {
     "text2video-zero": STEPS,
     "p2p": {**STEPS, "blend_latents": True},
     "fatezero": {"n_timesteps": 5, "blend_latents": True, "blend_self_attention": True},
+    "tune-a-video": {"n_timesteps": 4, "tuning_steps": 2},
     "text-to-image": {"n_timesteps": 4},
     "layout-guidance": {
         "n_timesteps": 4,
@@ -64,8 +66,25 @@ def context(
     method, clip = get_method(name), clip or make_clip()
     chosen = method.Setting(**{**SMALL.get(name, {}), **setting})
     spec = method.inversion(chosen, clip.prompt)
+    if isinstance(method, TunedMethod):
+        weights, inversion = tuned(backbone, method, len(clip.frames), spec)
+        edit = clip.edits["colour"]
+        return method, TunedContext(clip, edit, chosen, seed, backbone, inversion, tuned=weights)
     inversion = spec and inverted(backbone, len(clip.frames), spec)
     return method, Context(clip, clip.edits["colour"], chosen, seed, backbone, inversion)
+
+
+@cache
+def tuned(
+    backbone: StableDiffusion, method: TunedMethod, n_frames: int, spec: TunedInversionSpec
+) -> tuple[dict[str, torch.Tensor], Inversion]:
+    """Weights tuned on ``make_clip(n_frames)`` and the clip inverted with them."""
+    frames = make_clip(n_frames).frames
+    tuner = method.tuner(backbone, frames, spec.tuning)
+    while tuner.done < spec.tuning.steps:
+        tuner.step()
+    weights = tuner.result()
+    return weights, method.invert(backbone, frames, spec, weights)
 
 
 @cache
