@@ -84,7 +84,7 @@ def estimate(plan: Plan, store: Store) -> Estimate:
 
 
 def work_left(plan: Plan, store: Store, settled: set[str]) -> dict[str, int]:
-    """Network evaluations still to run, by method and for ``inversion``."""
+    """Network evaluations still to run: by method, for ``inversion`` and for ``tuning``."""
     left: dict[str, int] = defaultdict(int)
     todo = []
     for shard in plan.shards:
@@ -96,6 +96,9 @@ def work_left(plan: Plan, store: Store, settled: set[str]) -> dict[str, int]:
     for name, evaluations in plan.inversions(todo).items():
         if not store.inversion(name).is_file():
             left["inversion"] += evaluations
+    for name, evaluations in plan.tunings(todo).items():
+        if not store.tuning(name).is_file():
+            left["tuning"] += evaluations
     return dict(left)
 
 
