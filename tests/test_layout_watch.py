@@ -83,7 +83,7 @@ def test_the_layout_experiment_is_planned_to_take_minutes() -> None:
     """About five at 64 network evaluations a second; baselines share images among layouts."""
     plan = make_plan(LAYOUT, project_catalogue())
     names = [cell.method.name for cell in plan.cells.values()]
-    assert names.count("text-to-image") == 12 * 4
+    assert names.count("text-to-image") == 10 * 4
     assert 200 * 64 < plan.shared() < 330 * 64
     labels = {request.label for request, _ in plan.rows}
     assert {"text-to-image", "attend-and-excite", "layout-guidance", "ablation"} < labels
