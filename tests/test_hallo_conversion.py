@@ -56,8 +56,7 @@ def hub(tmp_path: Path) -> Path:
 
 def test_a_converted_folder_holds_the_checkpoint_and_loads(hub: Path, tmp_path: Path) -> None:
     folder = tmp_path / "weights" / "hallo"
-    folder.parent.mkdir()
-    assert main([str(hub), str(folder)]) == 0
+    assert main(["--source", str(hub), "--folder", str(folder)]) == 0
     assert HalloConfig.read(folder / CONFIG) == OFFICIAL
     recorded = torch.load(hub / CHECKPOINT, weights_only=True)
     ours = load_net(folder).state_dict()
@@ -119,6 +118,26 @@ def test_what_the_copy_lacks_is_named_and_nothing_is_left(
     hub: Path, tmp_path: Path, capsys
 ) -> None:
     (hub / "sd-vae-ft-mse" / "config.json").unlink()
-    assert main([str(hub), str(tmp_path / "out")]) == 1
+    assert main(["--source", str(hub), "--folder", str(tmp_path / "out")]) == 1
     assert "lacks sd-vae-ft-mse/config.json" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_fetching_takes_what_is_needed_and_nothing_else(hub: Path, tmp_path, monkeypatch) -> None:
+    import fnmatch
+
+    import huggingface_hub
+
+    asked = {}
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda name, allow_patterns: asked.update(name=name, wanted=allow_patterns) or str(hub),
+    )
+    assert main(["--folder", str(tmp_path / "out")]) == 0
+    assert asked["name"] == "fudan-generative-ai/hallo"
+    files = [path.relative_to(hub).as_posix() for path in hub.rglob("*") if path.is_file()]
+    used = [f for f in files if any(fnmatch.fnmatch(f, pattern) for pattern in asked["wanted"])]
+    assert sorted(used) == sorted(files)
+    others = ("stable-diffusion-v1-5/unet/config.json", "audio_separator/Kim_Vocal_2.onnx")
+    assert not any(fnmatch.fnmatch(f, p) for f in others for p in asked["wanted"])

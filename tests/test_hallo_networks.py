@@ -18,6 +18,8 @@ from methods.backbones.hallo.denoising import Guide
 from methods.backbones.hallo.folder import empty_net
 from methods.backbones.hallo.motion import MotionModule
 from methods.backbones.hallo.net import HalloNet, Portrait
+from methods.backbones.hallo.portrait import Segment
+from methods.backbones.hallo.portrait import guide as prepared
 from methods.backbones.hallo.projections import ImageProjection
 from methods.backbones.hallo.reference import reference_bank, shown
 from methods.backbones.hallo.rows import dealt_rows, distinct_rows
@@ -68,6 +70,25 @@ def test_the_official_checkpoint_s_keys_are_ours_name_by_name_and_shape_by_shape
     for part in ("reference_unet", "denoising_unet", "face_locator", "imageproj", "audioproj"):
         own = {n: list(x.shape) for n, x in getattr(net, part).state_dict().items()}
         assert own == json.loads((KEYS / f"{part}.json").read_text()), part
+
+
+def test_at_its_real_size_a_segment_of_512_pixels_passes_through() -> None:
+    """Shapes alone: on the meta device nothing is computed and no memory taken."""
+    config = HalloConfig()
+    net, meta = empty_net(config).half(), {"device": "meta", "dtype": torch.float16}
+    segment = Segment(
+        pictures=torch.empty(3, 4, 64, 64, **meta),
+        order=(0, 1, 2),
+        face=torch.empty(512, **meta),
+        region=torch.empty(3, 512, 512, **meta),
+        masks=[torch.empty(1, 3, (64 >> level) ** 2, **meta) for level in range(4)],
+        audio=torch.empty(16, 5, 12, 768, **meta),
+    )
+    read = prepared(net, segment, guided=True, bank_dtype=torch.float16)
+    assert read.tokens.shape == (2, 4, 768) and read.audio.shape == (2, 16, 32, 768)
+    assert len(read.shown) == 16
+    out = net.denoising_unet(torch.empty(2, 16, 4, 64, 64, **meta), 999, read)
+    assert out.shape == (2, 16, 4, 64, 64)
 
 
 def test_without_audio_motion_and_reference_it_is_diffusers_network_frame_by_frame() -> None:

@@ -1,7 +1,7 @@
-"""Bring the released files into a Hallo folder: ``python -m methods.backbones.hallo.convert FROM``.
+"""Bring the released files into a Hallo folder: ``python -m methods.backbones.hallo.convert``.
 
-``FROM`` is a copy of the hub's ``fudan-generative-ai/hallo``. The networks' names are the
-checkpoint's own, so nothing is renamed; sizes follow from the shapes.
+They are fetched from the hub's ``fudan-generative-ai/hallo``, or taken from a copy of it. The
+networks' names are the checkpoint's own, so nothing is renamed; sizes follow from the shapes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Size, Tensor
 
 from data.errors import UserError
 from methods.backbones.hallo.config import HalloConfig
+from methods.backbones.hallo.family import HUB, RELEASED
 from methods.backbones.hallo.folder import empty_net, fill, save_net
 
 #: Where the hub's copy has it: where a folder of ours has it.
@@ -27,7 +28,7 @@ BESIDE = {
     "sd-vae-ft-mse/diffusion_pytorch_model.safetensors": "vae/diffusion_pytorch_model.safetensors",
     "wav2vec/wav2vec2-base-960h/config.json": "audio/config.json",
     "wav2vec/wav2vec2-base-960h/model.safetensors": "audio/model.safetensors",
-    "face_analysis/models": "face/models",
+    "face_analysis/models/": "face/models",
 }
 CHECKPOINT = "hallo/net.pth"
 
@@ -98,7 +99,7 @@ def convert(source: Path, folder: Path) -> None:
     """
     absent = [name for name in (CHECKPOINT, *BESIDE) if not (source / name).exists()]
     if absent:
-        raise UserError(f"{source} lacks {', '.join(absent)} of fudan-generative-ai/hallo.")
+        raise UserError(f"{source} lacks {', '.join(absent)} of {HUB}.")
     weights = read_checkpoint(source / CHECKPOINT)
     net = empty_net(config_of({name: tensor.shape for name, tensor in weights.items()}))
     fill(net, weights, source / CHECKPOINT)
@@ -115,18 +116,27 @@ def convert(source: Path, folder: Path) -> None:
     part.rename(folder)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line: where the hub's copy lies, and where the folder is to be made."""
-    from methods.backbones.hallo.family import RELEASED
+def fetch() -> Path:
+    """Download what is needed; :class:`UserError` while offline."""
+    from huggingface_hub import snapshot_download
 
+    wanted = [CHECKPOINT, *(f"{name}*" for name in BESIDE)]
+    try:
+        return Path(snapshot_download(HUB, allow_patterns=wanted))
+    except OSError as error:
+        raise UserError(f"could not fetch {HUB}: {error}") from error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: where a copy of the hub's files lies, and where the folder is to be made."""
     parser = argparse.ArgumentParser(
         prog="python -m methods.backbones.hallo.convert", description=__doc__
     )
-    parser.add_argument("source", type=Path, help="copy of fudan-generative-ai/hallo")
-    parser.add_argument("folder", type=Path, nargs="?", default=RELEASED)
+    parser.add_argument("--source", type=Path, help=f"a copy of {HUB}; fetched if not given")
+    parser.add_argument("--folder", type=Path, default=RELEASED)
     given = parser.parse_args(arguments)
     try:
-        convert(given.source, given.folder)
+        convert(given.source or fetch(), given.folder)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

@@ -59,9 +59,9 @@ def folder_of(name: str) -> Path:
         return folder
     if name == "hallo":
         raise Missing(
-            f"backbone 'hallo' is missing: download {HUB} from the hub (10 GB, MIT) and run "
-            "`python -m methods.backbones.hallo.convert <its folder>`, which makes "
-            f"{folder.relative_to(ROOT)}."
+            "backbone 'hallo' is missing: run `python -m methods.backbones.hallo.convert` while "
+            f"online, which fetches {HUB} (6 GB, MIT) and makes {folder.relative_to(ROOT)}, or "
+            "give it a copy of those files with --source."
         )
     raise Missing(
         f"backbone '{name}' is missing: restore {folder.relative_to(ROOT)} from the repository."
