@@ -23,6 +23,7 @@ class Catalogue:
     backbone: Callable[[str], Any]  # name -> what methods.backbones.families describes it by
     promised_backbone: Callable[[str], Any]  # the same of one whose weights are not here
     load_backbone: Callable[[str, str, str], Any]  # name, device, dtype -> a loaded backbone
+    forecast: Callable[[str, Any, str], float | None]  # backbone, setting, dtype -> MB of tensors
     metric: Callable[[str], Any]  # recipe -> metrics.base.Metric
     warm_up: Callable[[Any, Any], Any]  # backbone, frames: as a first cell would use it
     invert: Callable[[Any, Any, Any], Any]  # backbone, frames, InversionSpec -> Inversion
@@ -36,7 +37,7 @@ class Catalogue:
 def project_catalogue() -> Catalogue:
     """Everything in the project's folders."""
     from data.datasets import dataset_names, load_dataset
-    from methods.backbones.families import all_names, describe, load, promise
+    from methods.backbones.families import all_names, describe, forecast, load, promise
     from methods.registry import get_method, method_names
     from metrics.registry import get_metric, recipe_names
 
@@ -67,6 +68,7 @@ def project_catalogue() -> Catalogue:
         backbone=describe,
         promised_backbone=promise,
         load_backbone=load,
+        forecast=forecast,
         metric=get_metric,
         warm_up=warm_up,
         invert=invert,

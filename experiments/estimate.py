@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from experiments.gpus import visible
 from experiments.planner import Plan
 from experiments.store import OK, Store
 from experiments.trie import families
+
+Forecast = Callable[[str, Any, str], float | None]  # backbone, setting, dtype -> MB of tensors
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Estimate:
     evaluations_left: int
     seconds_left: float | None  # None: nothing like it has been run here
     peaks: dict[str, float | None]  # "pnp on world-tiny": MB, None where it has not been run here
+    forecasts: dict[str, float]  # the same, MB of tensors, where no run but the sizes tell
     saved: float | None  # share of the evaluations that the shards run so far did not need
 
     def lines(self, name: str) -> list[str]:
@@ -39,9 +42,7 @@ class Estimate:
         time = "unknown: nothing like it has been run on this hardware"
         if self.seconds_left is not None:
             time = f"{clock(self.seconds_left)} on one worker, without loading and scoring"
-        peaks = [
-            f"{what} {'unknown' if mb is None else f'{mb:,.0f}'}" for what, mb in self.peaks.items()
-        ]
+        peaks = [f"{what} {self._peak(what)}" for what in self.peaks]
         lines = [
             f"{name}: {self.rows} rows, {self.cells} cells in {self.shards} shards; "
             f"{self.settled} cells done, of which {self.failed} failed",
@@ -55,8 +56,14 @@ class Estimate:
             lines.append(f"saved by sharing in the shards run so far: {self.saved:.0%}")
         return lines
 
+    def _peak(self, what: str) -> str:
+        seen, told = self.peaks[what], self.forecasts.get(what)
+        if seen is not None:
+            return f"{seen:,.0f}"
+        return "unknown" if told is None else f"{told:,.0f} (forecast, tensors alone)"
 
-def estimate(plan: Plan, store: Store) -> Estimate:
+
+def estimate(plan: Plan, store: Store, forecast: Forecast = lambda *cell: None) -> Estimate:
     """What a plan needs and what of it is left."""
     statuses = {cell_id: store.status(cell_id) for cell_id in plan.cells}
     settled = [cell_id for cell_id, status in statuses.items() if status is not None]
@@ -79,8 +86,21 @@ def estimate(plan: Plan, store: Store) -> Estimate:
         evaluations_left=sum(left.values()),
         seconds_left=seconds,
         peaks={f"{m} on {b}": peaks.get((m, b)) for m, b in sorted(networks)},
+        forecasts=forecasts(plan, forecast),
         saved=saved_share(plan, store),
     )
+
+
+def forecasts(plan: Plan, forecast: Forecast) -> dict[str, float]:
+    """MB of tensors at the worst of a (method, backbone)'s cells, where that can be said."""
+    found: dict[str, float] = {}
+    for cell in plan.cells.values():
+        if cell.backbone:
+            told = forecast(cell.backbone.name, cell.setting, cell.dtype)
+            what = f"{cell.method.name} on {cell.backbone.name}"
+            if told is not None:
+                found[what] = max(told, found.get(what, 0.0))
+    return found
 
 
 def work_left(plan: Plan, store: Store, settled: set[str]) -> dict[str, int]:

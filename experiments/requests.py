@@ -81,6 +81,12 @@ class Resolver:
             location = ("backbones", index)
             promise = partial(self.catalogue.promised_backbone, name)
             info = self.source.attempt(location, partial(self.catalogue.backbone, name), promise)
+            if info and getattr(info, "random", False) and self.experiment.metrics:
+                self.source.problem(
+                    location,
+                    f"'{name}' has random weights and says what an edit costs: leave out 'metrics' "
+                    "or name another backbone.",
+                )
             if info:
                 found.append((location, BackboneRef(name, info.digest), info.prediction_type))
         return found
@@ -136,12 +142,11 @@ class Resolver:
                             f"edit '{edit.edit}' of clip '{clip.clip.clip}' has no known answer; "
                             f"method '{chosen.label}' needs one.",
                         )
-                    kinds = getattr(requires, "kinds", ())
-                    if kinds and edit.kind not in kinds:
+                    if getattr(requires, "instruction", False) and not edit.instruction:
                         self.source.problem(
                             clip.location,
-                            f"edit '{edit.edit}' of clip '{clip.clip.clip}' is of kind "
-                            f"'{edit.kind}'; method '{chosen.label}' does {' or '.join(kinds)}.",
+                            f"edit '{edit.edit}' of clip '{clip.clip.clip}' has no instruction; "
+                            f"method '{chosen.label}' follows one.",
                         )
                     if requires.layout and not edit.layout:
                         self.source.problem(

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, model_validator
 
-from methods.base import Context, Method, Requirements, State
+from methods.base import Context, Method, State
 from methods.instructed import (
     REFERENCE,
     Asked,
     InstructedPlan,
+    InstructedRequirements,
     InstructedSetting,
     branches,
     finished,
@@ -87,7 +88,7 @@ class FlowEdit(Method):
 
     name = "flowedit"
     paper = "Kulikov et al., FlowEdit, ICCV 2025"
-    requires = Requirements(prediction=("flow",))
+    requires = InstructedRequirements()
     Setting = FlowEditSetting
     presets = {"masked": {"text_mask": "everywhere"}}
 
@@ -131,7 +132,7 @@ class FlowEdit(Method):
             velocity = _difference(ctx, latents, source, target, plan, t)
         else:
             if plan.entering:
-                latents = latents + _noised(ctx, source, plan, 0, t) - source
+                latents = _noised(ctx, source, plan, 0, t) + (latents - source)
             velocity = guided_velocity(ctx, latents, source, target, plan, t)
         return State(latents + (following - t) * velocity, state.extra)
 
@@ -150,7 +151,7 @@ def _difference(
         plan.source_key,
         lambda: [guided_velocity(ctx, x, source, asked, plan, t) for x in noised],
     )
-    theirs = [guided_velocity(ctx, latents + x - source, source, target, plan, t) for x in noised]
+    theirs = [guided_velocity(ctx, x + (latents - source), source, target, plan, t) for x in noised]
     return torch.stack([b - a for a, b in zip(ours, theirs, strict=True)]).mean(dim=0)
 
 

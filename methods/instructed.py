@@ -12,7 +12,7 @@ from data import instructed
 from data.errors import UserError
 from methods.backbones.step1x.guidance import guide
 from methods.backbones.step1x.schedule import released_time
-from methods.base import Context, Setting, State, StepPlan
+from methods.base import Context, Requirements, Setting, State, StepPlan
 from methods.lazy import lazy_import
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ backbones = lazy_import("methods.backbones.step1x.backbone")
 lazy_import("methods.backbones.step1x.loading")  # frames depend on how the network was loaded
 
 REFERENCE = "reference"  # in a state's extras: the source's latents
+
+
+@dataclass(frozen=True)
+class InstructedRequirements(Requirements):
+    """A velocity, and an edit with an instruction."""
+
+    prediction: tuple[str, ...] = ("flow",)
+    instruction: bool = True
 
 
 class InstructedSetting(Setting):

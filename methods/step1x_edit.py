@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field
 
-from methods.base import Context, Method, Requirements, State
+from methods.base import Context, Method, State
 from methods.instructed import (
     REFERENCE,
     Asked,
     InstructedPlan,
+    InstructedRequirements,
     InstructedSetting,
     branches,
     finished,
@@ -58,7 +59,7 @@ class Step1XEdit(Method):
 
     name = "step1x-edit"
     paper = "Liu et al., Step1X-Edit, 2025"
-    requires = Requirements(prediction=("flow",))
+    requires = InstructedRequirements()
     Setting = Step1XEditSetting
     presets = {
         "masked": {"text_mask": "everywhere"},

@@ -63,6 +63,7 @@ def fake_catalogue() -> Catalogue:
         backbone=lambda name: _named("backbone", name, {"toy": info}),
         promised_backbone=lambda name: _named("backbone", name, {"toy": info}),
         load_backbone=lambda name, device, dtype: FakeBackbone(),
+        forecast=lambda name, setting, dtype: None,
         metric=lambda recipe: _named("metric", recipe, METRICS)(),
         warm_up=lambda backbone, frames: backbone.predict(frames / 255, 0, 1.0),
         invert=invert,

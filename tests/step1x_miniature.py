@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 
+from data.world.instruct import WORDS
 from methods.backbones.step1x.connector import Step1XConnector
 from methods.backbones.step1x.folder import Parts
 from methods.backbones.step1x.network import Step1XNetwork
 from methods.backbones.step1x.world_encoder import WorldConditionEncoder
 
-WORDS = ("make", "the", "circle", "square", "red", "blue", "keep", "everything")
 VAE = {
     "block_out_channels": (8, 8, 16),
     "down_block_types": ("DownEncoderBlock2D",) * 3,
@@ -43,7 +43,7 @@ CONNECTOR = {
 
 
 def make_network() -> Step1XNetwork:
-    """Transformer and connector, initialised by the global generator; gates are open."""
+    """Transformer and connector, initialised by the global generator."""
     network = Step1XNetwork(FluxTransformer2DModel(**TRANSFORMER), Step1XConnector(**CONNECTOR))
     return network.eval().requires_grad_(False)
 
@@ -52,6 +52,6 @@ def save_step1x_miniature(folder: Path, seed: int = 0) -> Path:
     """Write the miniature with weights drawn from ``seed`` and return its folder."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = WorldConditionEncoder(WORDS, max_words=6, width=16, layers=1, heads=2)
+        encoder = WorldConditionEncoder(WORDS, max_words=8, width=16, layers=1, heads=2)
         Parts(make_network(), AutoencoderKL(**VAE), encoder).save_pretrained(folder, size_level=64)
     return folder

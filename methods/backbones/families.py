@@ -36,6 +36,8 @@ class Family:
     info: Callable[[str], Any]
     promised: Callable[[str], Any]
     load: Callable[[str, str, str], Any]
+    #: (name, setting, dtype) -> MB of tensors that a cell will hold; None: nobody can say
+    memory: Callable[[str, Any, str], float | None] = lambda name, setting, dtype: None
 
 
 STABLE_DIFFUSION = Family(
@@ -85,6 +87,11 @@ def describe(name: str) -> Any:
 def promise(name: str) -> Any:
     """What can be planned with while a backbone's weights are absent."""
     return family_of(name).promised(name)
+
+
+def forecast(name: str, setting: Any, dtype: str) -> float | None:
+    """MB of tensors that a cell on a backbone will hold; None where that cannot be said."""
+    return family_of(name).memory(name, setting, dtype)
 
 
 def load(name: str, device: str = "cpu", dtype: str = "float32") -> Any:

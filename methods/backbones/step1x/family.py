@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from methods.backbones.families import Family
-from methods.backbones.step1x import info
+from methods.backbones.step1x import info, memory
 
 if TYPE_CHECKING:
     from methods.backbones.step1x.backbone import Step1X
@@ -22,6 +22,15 @@ def _promised(name: str) -> info.PromisedStep1X:
     return info.PromisedStep1X()
 
 
+def _memory(name: str, setting: Any, dtype: str) -> float:
+    return memory.forecast(info.expected(name), setting, dtype)
+
+
 FAMILY = Family(
-    names=info.names, claims=info.claims, info=info.describe, promised=_promised, load=_load
+    names=info.names,
+    claims=info.claims,
+    info=info.describe,
+    promised=_promised,
+    load=_load,
+    memory=_memory,
 )

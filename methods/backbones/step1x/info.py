@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,26 +111,33 @@ def describe(name: str) -> Step1XInfo:
     Raises :class:`data.errors.Missing` where weights are to be fetched, and :class:`UserError` for
     a folder that is not whole.
     """
+    found = expected(name)
+    base, ways = parse(name)
+    if found.random:
+        digest = hashlib.sha256("/".join(("random", base, *ways)).encode()).hexdigest()
+        return replace(found, digest=digest)
+    if base in names() and not _is_ours(found.path) and not (found.path / OFFICIAL_DIT).is_file():
+        raise _missing(base, declared(base))
+    absent = [file for file in _needed(found.path) if not (found.path / file).exists()]
+    if absent:
+        raise UserError(f"backbone '{base}' at {found.path} lacks {', '.join(absent)}.")
+    return replace(found, digest=_digest(found.path, ways))
+
+
+def expected(name: str) -> Step1XInfo:
+    """The same but for the digest, which takes long, and of weights that are not here yet."""
     base, ways = parse(name)
     found = declared(base) if base in names() else None
     folder = found.folder if found else Path(base).expanduser()
-    if found and found.random:
-        digest = hashlib.sha256("/".join(("random", base, *ways)).encode()).hexdigest()
-        return Step1XInfo(name, found.title, folder, digest, ways, random=True)
-    if found and not _is_ours(folder) and not (folder / OFFICIAL_DIT).is_file():
-        raise _missing(base, found)
-    absent = [file for file in _needed(folder) if not (folder / file).exists()]
-    if absent:
-        raise UserError(f"backbone '{base}' at {folder} lacks {', '.join(absent)}.")
-    size = json.loads((folder / INDEX).read_text())["size_level"] if _is_ours(folder) else None
-    return Step1XInfo(
-        name=name,
-        title=found.title if found else base,
-        path=folder,
-        digest=_digest(folder, ways),
-        ways=ways,
-        size_level=size or OFFICIAL_SIZE,
-    )
+    title = found.title if found else base
+    random = bool(found and found.random)
+    return Step1XInfo(name, title, folder, "", ways, _size_level(folder), random)
+
+
+def _size_level(folder: Path) -> int:
+    if not _is_ours(folder):
+        return OFFICIAL_SIZE
+    return json.loads((folder / INDEX).read_text())["size_level"]
 
 
 def files(folder: Path) -> list[Path]:

@@ -71,7 +71,7 @@ def made() -> dict[str, nn.Module]:
 
 def random_parts(dtype: torch.dtype, device: torch.device) -> Parts:
     """Everything on the device, initialised as the libraries do; the autoencoder in float32."""
-    with _drawing(dtype, device):
+    with drawing(dtype, device):
         parts = made()
     network = Step1XNetwork(parts["transformer"], parts["connector"])
     encoder = QwenConditionEncoder(parts["encoder"], BytesMessage())
@@ -79,7 +79,8 @@ def random_parts(dtype: torch.dtype, device: torch.device) -> Parts:
 
 
 @contextmanager
-def _drawing(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
+def drawing(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
+    """Whatever is made inside has a type and a place, and numbers of our own seed."""
     before = torch.get_default_dtype()
     with torch.random.fork_rng(), torch.device(device):
         torch.manual_seed(SEED)

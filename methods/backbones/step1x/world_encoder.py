@@ -34,7 +34,9 @@ def glances(images: Sequence[np.ndarray]) -> Tensor:
 class WorldConditionEncoder(ModelMixin, ConfigMixin):
     """Word and patch embeddings with places, and a transformer over both.
 
-    ``words``: all that it can read; ``max_words``: the longest instruction.
+    ``words``: all that it can read; ``max_words``: the longest instruction. The words' places count
+    from the last, which in every phrasing of the world's grammar says what is to be new: its token
+    starts as the largest, so that the mean token, which modulates the whole editor, is about it.
     """
 
     @register_to_config
@@ -43,13 +45,15 @@ class WorldConditionEncoder(ModelMixin, ConfigMixin):
         words: Sequence[str],
         max_words: int = 10,
         width: int = 128,
-        layers: int = 2,
+        layers: int = 1,
         heads: int = 4,
     ) -> None:
         super().__init__()
         self.patch = nn.Linear(3 * (GLANCE // SIDE) ** 2, width)
         self.word = nn.Embedding(len(words) + 1, width)  # 0 is padding
-        self.place = nn.Parameter(torch.randn(SIDE * SIDE + max_words, width) * 0.02)
+        self.place = nn.Parameter(torch.randn(SIDE * SIDE + max_words, width) * 0.5)
+        gain = torch.tensor([0.2] * SIDE * SIDE + [4.0] + [0.5] * (max_words - 1))
+        self.gain = nn.Parameter(gain)
         layer = nn.TransformerEncoderLayer(
             width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True,
             norm_first=True,
@@ -82,10 +86,14 @@ class WorldConditionEncoder(ModelMixin, ConfigMixin):
 
         Padding comes out as zeros, as the released encoder pads.
         """
-        tokens = torch.cat([self.patch(pictures), self.word(ids)], dim=1) + self.place
-        mask = torch.cat([ids.new_ones(len(ids), SIDE * SIDE), (ids > 0).long()], dim=1)
+        words = (ids > 0).long()
+        from_last = (words.sum(dim=1, keepdim=True) - words.cumsum(dim=1)) * words
+        patches = torch.arange(SIDE * SIDE, device=ids.device).expand(len(ids), -1)
+        places = torch.cat([patches, from_last + SIDE * SIDE], dim=1)
+        mask = torch.cat([torch.ones_like(patches), words], dim=1)
+        tokens = torch.cat([self.patch(pictures), self.word(ids)], dim=1) + self.place[places]
         tokens = self.norm(self.blocks(tokens, src_key_padding_mask=mask == 0))
-        return tokens * mask[..., None], mask
+        return tokens * self.gain[places][..., None] * mask[..., None], mask
 
     @torch.inference_mode()
     def encode(
