@@ -148,6 +148,13 @@ class Resolver:
                             f"edit '{edit.edit}' of clip '{clip.clip.clip}' has no instruction; "
                             f"method '{chosen.label}' follows one.",
                         )
+                    kinds = getattr(requires, "kinds", ())
+                    if kinds and edit.kind not in kinds:
+                        self.source.problem(
+                            clip.location,
+                            f"edit '{edit.edit}' of clip '{clip.clip.clip}' is of kind "
+                            f"'{edit.kind}'; method '{chosen.label}' does {' or '.join(kinds)}.",
+                        )
                     if requires.layout and not edit.layout:
                         self.source.problem(
                             clip.location,
