@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from data.speech import Audio, audio_of
 from experiments.cost_names import COSTS
 from reports.cards import Catalogue
 from reports.maps import attach_maps
@@ -78,15 +79,33 @@ def _clip(
     for edit_id in [edit for edit in dict.fromkeys(asked["edit"]) if edit]:
         edit = clip.edits[edit_id]
         oracle = None if edit.oracle is None else media.add(edit.oracle[:n_frames])
-        edits.append({"id": edit_id, "kind": edit.kind, "prompt": edit.prompt, "oracle": oracle})
+        sound = _sound(media, audio_of(edit), n_frames, clip.fps)
+        edits.append(
+            {
+                "id": edit_id,
+                "kind": edit.kind,
+                "prompt": edit.prompt,
+                "oracle": oracle,
+                "sound": sound,
+            }
+        )
+    own = _sound(media, audio_of(clip), n_frames, clip.fps)
     return {
         "key": f"{dataset}/{name}",
         "prompt": clip.prompt,
         "fps": clip.fps,
         "attribution": clip.attribution,
         "source": media.add(clip.frames[:n_frames]),
-        "edits": edits or [{"id": "", "kind": "", "prompt": clip.prompt, "oracle": None}],
+        "edits": edits
+        or [{"id": "", "kind": "", "prompt": clip.prompt, "oracle": None, "sound": own}],
     }
+
+
+def _sound(media: Media, audio: Audio | None, n_frames: int | None, fps: float) -> str | None:
+    """The key of a sound, cut as the frames are."""
+    if audio is None:
+        return None
+    return media.add_sound(audio if n_frames is None else audio.first(n_frames, fps))
 
 
 def _cell(

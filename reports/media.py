@@ -1,4 +1,4 @@
-"""Frames as sprite sheets, each stored once: data URIs in the page, or files beside it."""
+"""Sprite sheets of frames, and sounds, each stored once: in the page, or in files beside it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from data.sound import wav_bytes
+from data.speech import Audio
+
+TYPES = {"webp": "image/webp", "wav": "audio/wav"}
 EMBED_LIMIT = 11_000_000  # bytes of media in the page; beyond it they lie beside it in media/
 
 
 class Media:
-    """Sprite sheets by digest of their frames; equal frames are stored once.
+    """Sprite sheets and sounds by digest of what they hold; what is equal is stored once.
 
     Sheets are encoded beside the caller's work, on every core: the encoder holds no lock.
     """
@@ -25,6 +29,7 @@ class Media:
         self.shapes: dict[str, tuple[int, int, int, int]] = {}  # n, h, w, columns
         self._encoder = ThreadPoolExecutor()
         self._sheets: dict[str, Future[bytes]] = {}
+        self._sounds: dict[str, bytes] = {}  # WAV, which every browser plays
 
     def add(self, frames: np.ndarray) -> str:
         """Store (N, H, W, 3) uint8 frames; returns their key."""
@@ -41,23 +46,33 @@ class Media:
         """Lossless WebP by key; waits for those still being encoded."""
         return {key: sheet.result() for key, sheet in self._sheets.items()}
 
+    def add_sound(self, audio: Audio) -> str:
+        """Store a sound; returns its key."""
+        key = audio.digest[:12]
+        self._sounds.setdefault(key, wav_bytes(audio))
+        return key
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Everything by its name beside the page."""
+        sheets = {f"{key}.webp": sheet for key, sheet in self.sheets.items()}
+        return sheets | {f"{key}.wav": sound for key, sound in self._sounds.items()}
+
     @property
     def embedded(self) -> bool:
-        """Whether the sheets fit into the page."""
-        return sum(map(len, self.sheets.values())) * 4 / 3 <= EMBED_LIMIT
+        """Whether all of it fits into the page."""
+        return sum(map(len, self.files.values())) * 4 / 3 <= EMBED_LIMIT
 
     def index(self) -> dict[str, Any]:
-        """Per key: where the sheet is (a data URI, or a path beside the page) and its layout."""
-        embedded = self.embedded
-        return {
-            key: {
-                "src": "data:image/webp;base64," + base64.b64encode(sheet).decode()
-                if embedded
-                else f"media/{key}.webp",
-                "shape": list(self.shapes[key]),
-            }
-            for key, sheet in self.sheets.items()
-        }
+        """Per key: where it is (a data URI, or a path beside the page); of sheets their layout."""
+        embedded, found = self.embedded, {}
+        for name, content in self.files.items():
+            key, _, ending = name.partition(".")
+            data = f"data:{TYPES[ending]};base64," + base64.b64encode(content).decode()
+            found[key] = {"src": data if embedded else f"media/{name}"}
+            if key in self.shapes:
+                found[key]["shape"] = list(self.shapes[key])
+        return found
 
 
 def _encode(frames: np.ndarray, columns: int) -> bytes:

@@ -61,8 +61,8 @@ def render(experiment: str, root: Path, catalogue: Catalogue | None = None) -> P
             (scratch / "figures" / f"{figure.id}.pdf").write_bytes(figure.pdf)
         if not media.embedded:
             (scratch / "media").mkdir()
-            for key, sheet in media.sheets.items():
-                (scratch / "media" / f"{key}.webp").write_bytes(sheet)
+            for name, content in media.files.items():
+                (scratch / "media" / name).write_bytes(content)
         _write_json(scratch / "metrics.json", summary(results, tables))
         _write_json(scratch / "provenance.json", sealed(provenance, scratch))
         page = render_page(

@@ -137,6 +137,7 @@ function build() {
   fill(choice.edit, clip.edits.map((edit) => [edit.id, edit.id ? (edit.id === edit.kind ? edit.id : `${edit.id} (${edit.kind})`) : "none"]));
   const edit = chosenEdit(clip);
   const metric = metricOf.get(choice.metric.value);
+  chooseSound(edit);
   const pairs = data.rows.map((row) => [row, cellFor(clip, edit, row, choice.seed.value)]);
   const shown = pairs.filter(([row]) => !["source", "oracle"].includes(row.method));
   const values = pairs.flatMap(([, cell]) => (cell && metric && cell.scores[metric.recipe] ? cell.scores[metric.recipe][1] : [])).filter((value) => value !== null);
@@ -153,8 +154,26 @@ function build() {
   show(Math.min(Number(transport.frame.value), Number(transport.frame.max)));
 }
 
+// Where a sound plays, its clock says which frame is shown.
+const sound = byId("sound");
+function chooseSound(edit) {
+  const source = edit.sound ? data.media[edit.sound].src : "";
+  transport.loud.parentNode.hidden = !source;
+  if ((sound.getAttribute("src") || "") === source) return;
+  sound.pause();
+  if (source) sound.src = source;
+  else sound.removeAttribute("src");
+}
+const heard = () => sound.hasAttribute("src") && transport.loud.checked;
+const following = () => timer !== null && heard() && !sound.paused;
+function follow() {
+  const frame = Math.floor(sound.currentTime * chosenClip().fps + 1e-3);
+  show(Math.min(frame, Number(transport.frame.max)));
+}
+
 function show(frame) {
   transport.frame.value = frame;
+  if (heard() && !following()) sound.currentTime = frame / chosenClip().fps;
   transport.at.textContent = `${frame + 1} / ${Number(transport.frame.max) + 1}`;
   for (const screen of screens) {
     drawFrame(screen.canvas, screen.key, frame);
@@ -171,7 +190,14 @@ function step(by) {
 }
 function play(on) {
   clearInterval(timer);
-  timer = on ? setInterval(() => step(1), 1000 / (chosenClip().fps * Number(transport.speed.value))) : null;
+  const speed = Number(transport.speed.value);
+  const pace = chosenClip().fps * speed;
+  sound.pause();
+  timer = on ? setInterval(() => (following() ? follow() : step(1)), 1000 / (heard() ? 2 * pace : pace)) : null;
+  if (on && heard()) {
+    sound.playbackRate = speed;
+    sound.play().catch((error) => { if (timer && error.name !== "AbortError") { transport.loud.checked = false; play(true); } }); // go on in silence
+  }
   transport.play.textContent = on ? "Pause" : "Play";
   transport.play.setAttribute("aria-label", on ? "Pause" : "Play");
 }
@@ -235,7 +261,7 @@ transport.play.addEventListener("click", () => play(!timer));
 transport.back.addEventListener("click", () => { play(false); step(-1); });
 transport.next.addEventListener("click", () => { play(false); step(1); });
 transport.frame.addEventListener("input", () => { play(false); show(Number(transport.frame.value)); });
-transport.speed.addEventListener("input", () => { if (timer) play(true); });
+for (const control of [transport.speed, transport.loud]) control.addEventListener("input", () => { if (timer) play(true); });
 fill(extreme.metric, data.metrics.filter((metric) => metric.higher !== null).map((metric) => [metric.recipe, metricLabel(metric)]));
 fill(extreme.row, [["", "all methods"], ...data.rows.filter((row) => !row.control).map((row) => [row.key, row.detail ? `${row.title} (${row.detail})` : row.title])]);
 byId("extreme-choice").addEventListener("input", buildExtremes);
