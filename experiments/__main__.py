@@ -42,6 +42,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_parser(
         "merge", help="join results made elsewhere; conflicts are kept apart"
     ).add_argument("results_folder", type=Path, help="another results folder")
+    simulate = sub.add_parser("simulate", help="how a sweep would behave on many workers")
+    simulate.add_argument("experiment", help="a name or a file")
+    simulate.add_argument("--workers", type=int, nargs="+", default=[1, 8, 64])
+    simulate.add_argument(
+        "--speed", type=float, default=1.0, help="how much faster its networks are than recorded"
+    )
+    simulate.add_argument(
+        "--start", type=float, default=20.0, help="seconds of a process's imports on such a machine"
+    )
     for name, text in (("shard", "run one shard"), ("score", "score cells")):
         command = sub.add_parser(name, help=text)
         command.add_argument("experiment", help="a name or a file")
@@ -79,6 +88,10 @@ def _run(given: argparse.Namespace, catalogue: Catalogue) -> int:
             )
         case "score":
             return commands.score(desk, given.experiment, given.id)
+        case "simulate":
+            from experiments.simulate import simulate
+
+            return simulate(desk, given.experiment, given.workers, given.speed, given.start)
         case "plan":
             return commands.show_plan(desk, given.experiment)
         case "share" | "pull" | "merge":
