@@ -41,6 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("experiment", help="the name of a YAML in experiments/")
     study.add_argument("--rows", nargs="*", default=[], help="labels; default: all that are ranked")
     study.add_argument("--pairs", type=int, default=60, help="how many pairs (60)")
+    export = verbs.add_parser(
+        "export", parents=[everywhere], help="results in others' formats, in reports/<name>/export"
+    )
+    export.add_argument("experiment", help="the name of a YAML in experiments/")
+    export.add_argument("--to", choices=["huggingface", "leaderboard"], required=True)
     answers = verbs.add_parser("answers", help="win rates and agreement from filled files")
     answers.add_argument("study", type=Path, help="the study's folder, with its key.json")
     answers.add_argument("files", type=Path, nargs="+", help="the files that raters saved")

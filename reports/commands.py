@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from pathlib import Path
 
 from data.errors import UserError
+from data.files import write_text
 from reports import compare as comparing
 from reports import render as rendering
 from reports.cards import Catalogue
@@ -74,6 +76,24 @@ def study(given: Namespace, catalogue: Catalogue) -> int:
         )
     count = export_study(results, catalogue, given.rows, given.pairs, folder)
     print(f"{count} pairs: send {_near(folder.resolve() / 'index.html')}, keep key.json")
+    return 0
+
+
+def export(given: Namespace, catalogue: Catalogue) -> int:
+    """Write ``reports/<experiment>/export/huggingface/`` or ``leaderboard.json``."""
+    from reports.hub import write_dataset
+    from reports.leaderboard_json import leaderboard_json
+
+    results = rendering.read(given.experiment, given.root, catalogue)
+    folder = given.root / "reports" / given.experiment / "export"
+    if given.to == "huggingface":
+        with appearing(folder / given.to) as scratch:
+            count = write_dataset(results, catalogue, scratch)
+        print(f"{count} rows: datasets.load_dataset('{_near((folder / given.to).resolve())}')")
+        return 0
+    text = json.dumps(leaderboard_json(results, catalogue), indent=1, ensure_ascii=False)
+    write_text(folder / "leaderboard.json", text + "\n")
+    print(_near((folder / "leaderboard.json").resolve()))
     return 0
 
 
