@@ -219,18 +219,22 @@ def test_a_failure_here_and_frames_there_is_a_conflict(
     assert left.status(cell) == "out of memory"
 
 
-def test_another_inversion_is_a_conflict(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize("kind", ["inversions", "tunings"])
+def test_other_latents_or_weights_are_a_conflict(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     _, left = make(tmp_path / "left")
+    shutil.copytree(left.root / "inversions", left.root / "tunings")  # files of the same make
     shutil.copytree(tmp_path / "left", tmp_path / "right")
     right = Store(tmp_path / "right" / "results")
-    record = next((right.root / "inversions").glob("*.json"))
+    record = next((right.root / kind).glob("*.json"))
     latents = record.with_suffix(".safetensors")
     latents.write_bytes(latents.read_bytes() + b"other")
     digest = hashlib.sha256(latents.read_bytes()).hexdigest()
     write_sealed(record, read_sealed(record) | {"file_sha256": digest})
     mine = contents(left)
     assert merge(left, right) == 1
-    assert f"inversions/{record.stem} (toys/disc): other bytes" in capsys.readouterr().err
+    assert f"{kind}/{record.stem}: other bytes" in capsys.readouterr().err
     assert mine.items() <= contents(left).items()
 
 

@@ -85,7 +85,9 @@ def stored_item(store: Store, name: str) -> Item | None:
 def items_of(targets: Targets) -> list[Item]:
     """Everything of a finished experiment."""
     plan, store = targets.plan, targets.store
-    names = [f"inversions/{name}" for name in plan.inversions(plan.cells.values())]
+    cells = plan.cells.values()
+    names = [f"tunings/{name}" for name in plan.tunings(cells)]
+    names += [f"inversions/{name}" for name in plan.inversions(cells)]
     names += [f"{kind}/{cell}" for cell in plan.cells for kind in (CELLS, SCORES)]
     found = [item for name in names if (item := stored_item(store, name))]
     root = root_of(store)

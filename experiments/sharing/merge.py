@@ -94,8 +94,7 @@ def _prepared(kind: str, there: Store, here: Store, name: str, merged: Merged) -
             merged.present[kind] += 1
         else:
             kept = keep_apart(here, kind, name, [source, source.with_suffix(".json")])
-            where = f"{mine.get('dataset')}/{mine.get('clip')}"
-            merged.conflicts.append(f"{kind}/{name} ({where}): other bytes. Kept: {kept}")
+            merged.conflicts.append(f"{kind}/{name}: other bytes. Kept: {kept}")
 
 
 def _cell(there: Store, here: Store, cell_id: str, merged: Merged) -> None:
