@@ -215,6 +215,19 @@ def test_a_row_depends_on_its_own_picture_and_words_to_the_bit():
     assert not together[mask == 0].any() and together[mask == 1].abs().min() > 0
 
 
+def test_the_last_word_has_its_place_whatever_comes_before():
+    """What is new is the last word of every phrasing: only what leads up to it may differ."""
+    torch.manual_seed(0)
+    encoder, editor = WorldConditionEncoder(WORDS).eval(), Editor().encoder.eval()
+    picture = np.zeros((64, 64, 3), np.uint8)
+    short, long = "make the circle red", "turn the blue circle red"
+    for each, alike in ((encoder, False), (editor, True)):
+        a, b = (each.encode([picture], [text])[0][0] for text in (short, long))
+        # Words are mixed by attention, which training starts without.
+        assert torch.equal(a[4 + 3], b[4 + 4]) == alike
+        assert a[4:8].norm(dim=1).argmax() == 3 and b[4:9].norm(dim=1).argmax() == 4
+
+
 def test_a_glance_is_the_mean_of_each_four_by_four_pixels():
     picture = np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8)
     small = picture.reshape(16, 4, 16, 4, 3).mean(axis=(1, 3))

@@ -50,3 +50,45 @@ rule evaluate_models:
         python=sys.executable,
     shell:
         "{params.python} -m models.evaluate 2>&1 | tee {log}"
+
+
+# The instruction editor on top of the committed autoencoder: `snakemake -j N embedded_editor`.
+rule embedded_editor:
+    input:
+        "build/models-step1x/evaluate.done",
+
+
+rule train_editor:
+    output:
+        touch("build/models-step1x/step1x.done"),
+    log:
+        "build/models-step1x/step1x.log",
+    conda:
+        "../../environment.yml"
+    threads: 2
+    resources:
+        mem_mb=5000,
+        runtime=600,
+    params:
+        python=sys.executable,
+    shell:
+        "{params.python} -m models.train_step1x --workers {threads} 2>&1 | tee {log}"
+
+
+rule evaluate_editor:
+    input:
+        ancient("build/models-step1x/step1x.done"),
+    output:
+        touch("build/models-step1x/evaluate.done"),
+    log:
+        "build/models-step1x/evaluate.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        python=sys.executable,
+    shell:
+        "{params.python} -m models.evaluate_step1x 2>&1 | tee {log}"
