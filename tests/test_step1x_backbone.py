@@ -11,9 +11,14 @@ import pytest
 import torch
 
 from data.errors import Missing, UserError
+from experiments.catalogue import project_catalogue
+from experiments.code_digest import modules_used
+from experiments.planner import modules_of
 from methods.backbones.families import all_names, describe, load, promise
+from methods.backbones.fetch import fetch
 from methods.backbones.step1x import info as step1x_info
 from methods.backbones.step1x.connector import SCALE
+from methods.registry import get_method
 from tests.step1x_miniature import save_step1x_miniature
 
 
@@ -69,8 +74,49 @@ def test_digest_follows_content_and_the_way_of_loading(folder: Path, tmp_path: P
 def test_an_incomplete_folder_names_what_it_lacks(folder: Path, tmp_path: Path) -> None:
     copied = Path(shutil.copytree(folder, tmp_path / "copy"))
     shutil.rmtree(copied / "connector")
-    with pytest.raises(UserError, match=r"lacks connector/config\.json"):
+    (copied / "transformer" / "diffusion_pytorch_model.safetensors").rename(copied / "weights.bin")
+    with pytest.raises(UserError) as error:
         describe(str(copied))
+    assert "lacks connector/config.json, transformer/*.safetensors, connector/*" in str(error.value)
+
+
+def test_another_schedule_is_refused(folder: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(folder, tmp_path / "copy"))
+    config = copied / "scheduler" / "scheduler_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_shift": 1.16}))
+    with pytest.raises(UserError, match=r"max_shift 1\.16; the methods plan with 1\.15"):
+        describe(str(copied))
+
+
+def test_fetching_asks_two_hubs_for_the_released_files_alone(monkeypatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    asked = {}
+
+    def download(repository: str, local_dir: Path, allow_patterns: list[str]) -> None:
+        asked[repository] = (local_dir.relative_to(tmp_path).as_posix(), allow_patterns)
+
+    monkeypatch.setattr(step1x_info, "ROOT", tmp_path)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(Missing):  # nothing has arrived
+        fetch("step1x")
+    assert asked["stepfun-ai/Step1X-Edit"][1] == [
+        "step1x-edit-i1258.safetensors",
+        "vae.safetensors",
+    ]
+    encoder, patterns = asked["Qwen/Qwen2.5-VL-7B-Instruct"]
+    assert encoder == "models/weights/step1x/Qwen2.5-VL-7B-Instruct" and "*.bin" not in patterns
+    with pytest.raises(UserError, match="nothing to fetch"):
+        fetch("world-step1x")
+
+
+def test_the_code_digest_follows_every_encoder(folder: Path) -> None:
+    """What an encoder is loaded by must not hide it from the ids of cells."""
+    used = modules_used(modules_of(get_method("step1x-edit"), project_catalogue()))
+    package = "methods.backbones.step1x"
+    assert {f"{package}.{x}" for x in ("world_encoder", "qwen", "network", "official")} <= set(used)
+    used = modules_used(modules_of(get_method("pnp"), project_catalogue()))
+    assert not [name for name in used if name.startswith(package)]
 
 
 def test_what_was_saved_is_loaded_whatever_the_way(folder: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL, FluxTransformer2DModel
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLModel
 
 from data.clip import Clip, Edit
 from data.errors import UserError
@@ -19,10 +21,12 @@ from experiments.planner import make_plan
 from experiments.runner import ShardRunner
 from experiments.store import Store
 from methods.backbones.families import load
+from methods.backbones.step1x import random_parts
 from methods.backbones.step1x.backbone import Step1X
+from methods.backbones.step1x.connector import Step1XConnector
 from methods.base import Context, Method, run_cell
 from methods.registry import get_method
-from tests.step1x_miniature import save_step1x_miniature
+from tests.step1x_miniature import CONNECTOR, TRANSFORMER, save_step1x_miniature
 
 ASKED = "make the circle red"
 SMALL = {
@@ -232,3 +236,48 @@ def test_pairs_that_do_not_fit_are_refused_before_anything_runs(
     )
     with pytest.raises(UserError, match=reason):
         make_plan(path, project_catalogue())
+
+
+def test_random_weights_run_as_a_cell_that_costs(monkeypatch, tmp_path: Path) -> None:
+    """The way of ``step1x-random``, with narrow networks in the real ones' place."""
+    monkeypatch.setattr(random_parts, "made", small_networks)
+    path = tmp_path / "costs.yaml"
+    path.write_text(
+        "title: Costs\nbackbones: [step1x-random]\n"
+        "clips:\n  - {dataset: instructions, first: 1, edits: [colour], frames: 1}\n"
+        "methods:\n  - {name: step1x-edit, setting: {size: 64, num_inference_steps: 2}}\n"
+    )
+    catalogue, store = project_catalogue(), Store(tmp_path / "results")
+    plan = make_plan(path, catalogue)
+    (tally,) = (ShardRunner(plan, shard, store, catalogue).run() for shard in plan.shards)
+    (cell,) = plan.cells.values()
+    assert store.status(cell.id) == "ok" and tally.evaluations == 4
+    assert store.frames(cell.id).shape == (1, 64, 64, 3)
+
+
+def small_networks() -> dict[str, torch.nn.Module]:
+    """As the real ones, and as wide as their inputs ask."""
+    vae = random_parts.VAE | {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1}
+    text, vision = (random_parts.ENCODER[f"{part}_config"] for part in ("text", "vision"))
+    text = text | {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "num_key_value_heads": 1,
+        "rope_parameters": text["rope_parameters"] | {"mrope_section": [2, 3, 3]},
+    }
+    vision = vision | {
+        "depth": 1,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_heads": 1,
+        "out_hidden_size": 16,
+    }
+    encoder = random_parts.ENCODER | {"text_config": text, "vision_config": vision}
+    return {
+        "transformer": FluxTransformer2DModel(**TRANSFORMER | {"in_channels": 64}),
+        "connector": Step1XConnector(**CONNECTOR),
+        "encoder": Qwen2_5_VLModel(Qwen2_5_VLConfig(**encoder)),
+        "vae": AutoencoderKL(**vae),
+    }

@@ -38,6 +38,7 @@ class Family:
     load: Callable[[str, str, str], Any]
     #: (name, setting, dtype) -> MB of tensors that a cell will hold; None: nobody can say
     memory: Callable[[str, Any, str], float | None] = lambda name, setting, dtype: None
+    fetch: Callable[[str], Path] | None = None  # download a declared backbone into its folder
 
 
 STABLE_DIFFUSION = Family(

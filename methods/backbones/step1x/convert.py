@@ -128,11 +128,11 @@ def _converted(key: str, tensor: Tensor, rules: Rules) -> Iterator[tuple[str, Te
             return
 
 
-def transformer_config(shapes: Mapping[str, Size], axes: tuple[int, ...] = ()) -> dict[str, Any]:
+def transformer_config(shapes: Mapping[str, Size]) -> dict[str, Any]:
     """Arguments of ``FluxTransformer2DModel`` for a checkpoint with the original's names.
 
-    ``axes``: rotary dimensions, which weights do not show; by default as released, 1/8 of a
-    head's width and 7/16 twice.
+    Rotary dimensions, which weights do not show, are as released: 1/8 of a head's width and 7/16
+    twice.
     """
     head = shapes["double_blocks.0.img_attn.norm.query_norm.scale"][0]
     width, channels = shapes["img_in.weight"]
@@ -146,19 +146,20 @@ def transformer_config(shapes: Mapping[str, Size], axes: tuple[int, ...] = ()) -
         "joint_attention_dim": shapes["txt_in.weight"][1],
         "pooled_projection_dim": shapes["vector_in.in_layer.weight"][1],
         "guidance_embeds": False,
-        "axes_dims_rope": axes or (head // 8, head * 7 // 16, head * 7 // 16),
+        "axes_dims_rope": (head // 8, head * 7 // 16, head * 7 // 16),
     }
 
 
-def connector_config(
-    shapes: Mapping[str, Size], head_dim: int = CONNECTOR_HEAD_DIM
-) -> dict[str, Any]:
-    """Arguments of ``Step1XConnector`` for a checkpoint with the original's names."""
+def connector_config(shapes: Mapping[str, Size]) -> dict[str, Any]:
+    """Arguments of ``Step1XConnector`` for a checkpoint with the original's names.
+
+    The width of a head, which weights do not show, is as released.
+    """
     width, condition = shapes[f"{CONNECTOR}S.input_embedder.weight"]
     return {
         "condition_dim": condition,
-        "num_attention_heads": width // head_dim,
-        "attention_head_dim": head_dim,
+        "num_attention_heads": width // CONNECTOR_HEAD_DIM,
+        "attention_head_dim": CONNECTOR_HEAD_DIM,
         "num_layers": _count(shapes, f"{CONNECTOR}S.individual_token_refiner.blocks."),
         "pooled_projection_dim": shapes[f"{CONNECTOR}global_proj_out.weight"][0],
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +14,21 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-#: Class named in ``condition_encoder/config.json``: the module it stands in. Nothing else is run.
-ENCODERS = {
-    "WorldConditionEncoder": "methods.backbones.step1x.world_encoder",
-    "QwenConditionEncoder": "methods.backbones.step1x.qwen",
-}
+
+def _world() -> type[ConditionEncoder]:
+    from methods.backbones.step1x.world_encoder import WorldConditionEncoder
+
+    return WorldConditionEncoder
+
+
+def _qwen() -> type[ConditionEncoder]:
+    from methods.backbones.step1x.qwen import QwenConditionEncoder
+
+    return QwenConditionEncoder
+
+
+#: Classes that ``condition_encoder/config.json`` may name. Nothing else is ever imported.
+ENCODERS = {"WorldConditionEncoder": _world, "QwenConditionEncoder": _qwen}
 #: Models of the transformers library, by their ``model_type``.
 LIBRARY = {"qwen2_5_vl": "QwenConditionEncoder"}
 
@@ -56,6 +65,4 @@ def load_encoder(folder: Path, dtype: torch.dtype) -> ConditionEncoder:
         raise UserError(
             f"{folder / 'config.json'}: {unknown('condition encoder', name, sorted(ENCODERS))}"
         )
-    return getattr(importlib.import_module(ENCODERS[name]), name).from_pretrained(
-        folder, torch_dtype=dtype
-    )
+    return ENCODERS[name]().from_pretrained(folder, torch_dtype=dtype)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from methods.backbones.families import Family
 from methods.backbones.step1x import info, memory
+from methods.backbones.step1x.fetch import fetch
 
 if TYPE_CHECKING:
     from methods.backbones.step1x.backbone import Step1X
@@ -33,4 +34,5 @@ FAMILY = Family(
     promised=_promised,
     load=_load,
     memory=_memory,
+    fetch=fetch,
 )

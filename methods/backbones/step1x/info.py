@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from data.errors import Missing, UserError, unknown
+from methods.backbones.step1x.contents import absent, check_schedule, digest, is_ours
 from methods.backbones.step1x.layout import (
-    CONFIGS,
     INDEX,
     OFFICIAL_DIT,
     OFFICIAL_ENCODER,
     OFFICIAL_SIZE,
     OFFICIAL_VAE,
-    PARTS,
 )
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -102,7 +99,7 @@ def claims(name: str) -> bool:
     except UserError:
         base = name.split("+")[0]  # still ours: describe says what is wrong with it
     folder = Path(base).expanduser()
-    return base in names() or _is_ours(folder) or (folder / OFFICIAL_DIT).is_file()
+    return base in names() or is_ours(folder) or (folder / OFFICIAL_DIT).is_file()
 
 
 def describe(name: str) -> Step1XInfo:
@@ -114,14 +111,14 @@ def describe(name: str) -> Step1XInfo:
     found = expected(name)
     base, ways = parse(name)
     if found.random:
-        digest = hashlib.sha256("/".join(("random", base, *ways)).encode()).hexdigest()
-        return replace(found, digest=digest)
-    if base in names() and not _is_ours(found.path) and not (found.path / OFFICIAL_DIT).is_file():
+        drawn = "/".join(("random", base, *ways)).encode()
+        return replace(found, digest=hashlib.sha256(drawn).hexdigest())
+    if base in names() and not is_ours(found.path) and not (found.path / OFFICIAL_DIT).is_file():
         raise _missing(base, declared(base))
-    absent = [file for file in _needed(found.path) if not (found.path / file).exists()]
-    if absent:
-        raise UserError(f"backbone '{base}' at {found.path} lacks {', '.join(absent)}.")
-    return replace(found, digest=_digest(found.path, ways))
+    if lacks := absent(found.path):
+        raise UserError(f"backbone '{base}' at {found.path} lacks {', '.join(lacks)}.")
+    check_schedule(base, found.path)
+    return replace(found, digest=digest(found.path, ways))
 
 
 def expected(name: str) -> Step1XInfo:
@@ -135,51 +132,9 @@ def expected(name: str) -> Step1XInfo:
 
 
 def _size_level(folder: Path) -> int:
-    if not _is_ours(folder):
+    if not is_ours(folder):
         return OFFICIAL_SIZE
     return json.loads((folder / INDEX).read_text())["size_level"]
-
-
-def files(folder: Path) -> list[Path]:
-    """Every file that a backbone computes with, in order of name."""
-    tops = PARTS if _is_ours(folder) else (OFFICIAL_ENCODER,)
-    inside = (path for top in (*tops, "scheduler") for path in (folder / top).rglob("*"))
-    kept = [path for path in inside if path.suffix in {".json", ".safetensors", ".txt", ".jinja"}]
-    single = (INDEX,) if _is_ours(folder) else (OFFICIAL_DIT, OFFICIAL_VAE)
-    return sorted(kept + [folder / name for name in single])
-
-
-def _is_ours(folder: Path) -> bool:
-    index = folder / INDEX
-    return index.is_file() and json.loads(index.read_text()).get("_class_name") == "Step1XEdit"
-
-
-def _needed(folder: Path) -> Iterator[str]:
-    if _is_ours(folder):
-        yield from CONFIGS
-    else:
-        yield from (OFFICIAL_DIT, OFFICIAL_VAE, f"{OFFICIAL_ENCODER}/config.json")
-
-
-def _digest(folder: Path, ways: tuple[str, ...]) -> str:
-    """sha256 over weights, configurations' values and ways: offload is there to be measured."""
-    total = hashlib.sha256("+".join(ways).encode())
-    for path in files(folder):
-        if path.suffix == ".json":
-            part = hashlib.sha256(_canonical(json.loads(path.read_text("utf-8")))).digest()
-        else:
-            with path.open("rb") as file:
-                part = hashlib.file_digest(file, "sha256").digest()
-        total.update(path.relative_to(folder).as_posix().encode() + b"\0" + part)
-    return total.hexdigest()
-
-
-def _canonical(config: Any) -> bytes:
-    # Keys such as _diffusers_version and _name_or_path say who wrote the file, not what it means.
-    if isinstance(config, dict):
-        kept = {k: v for k, v in config.items() if not k.startswith("_") or k == "_class_name"}
-        return json.dumps(kept, sort_keys=True).encode()
-    return json.dumps(config).encode()
 
 
 def _missing(base: str, found: Declared) -> Missing:
@@ -187,7 +142,7 @@ def _missing(base: str, found: Declared) -> Missing:
     if not found.hub:
         return Missing(f"backbone '{base}' is missing: restore {folder} from the repository.")
     return Missing(
-        f"backbone '{base}' is missing: put {OFFICIAL_DIT} and {OFFICIAL_VAE} of {found.hub} and "
-        f"the folder of {found.encoder_hub} as {OFFICIAL_ENCODER} ({found.megabytes} MB, "
-        f"{found.licence}) into {folder}."
+        f"backbone '{base}' is missing: run `make weights BACKBONE={base}` or put {OFFICIAL_DIT} "
+        f"and {OFFICIAL_VAE} of {found.hub} and the folder of {found.encoder_hub} as "
+        f"{OFFICIAL_ENCODER} ({found.megabytes} MB, {found.licence}) into {folder}."
     )

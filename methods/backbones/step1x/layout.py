@@ -17,7 +17,8 @@ SCHEDULER = {  # of diffusers' FlowMatchEulerDiscreteScheduler
 }
 INDEX = "model_index.json"
 PARTS = ("transformer", "connector", "vae", "condition_encoder")
-CONFIGS = (INDEX, *(f"{part}/config.json" for part in PARTS), "scheduler/scheduler_config.json")
+SCHEDULE = "scheduler/scheduler_config.json"
+CONFIGS = (INDEX, *(f"{part}/config.json" for part in PARTS), SCHEDULE)
 
 OFFICIAL_DIT = "step1x-edit-i1258.safetensors"
 OFFICIAL_VAE = "vae.safetensors"

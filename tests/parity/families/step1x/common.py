@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import FluxTransformer2DModel
 from safetensors.torch import load_file
 from torch import Tensor
 
-from methods.backbones.step1x.connector import Step1XConnector
-from methods.backbones.step1x.convert import connector_config, convert, transformer_config
 from methods.backbones.step1x.network import Step1XNetwork
+from methods.backbones.step1x.official import official_network
 from tests.parity.compare import Comparison, Tolerance, compare
 from tests.parity.recording import CannotRun, Recording
 
@@ -47,17 +45,11 @@ def network_of(recording: Recording, dtype: torch.dtype | None = None) -> Step1X
 
 @lru_cache(maxsize=3)
 def _network(path: Path, dtype: torch.dtype) -> Step1XNetwork:
-    weights = {name: tensor.to(dtype) for name, tensor in load_file(path).items()}
-    shapes = {name: tensor.shape for name, tensor in weights.items()}
+    weights = load_file(path)
     heads, axes = _unseen(path.parent)
-    width = shapes["connector.S.input_embedder.weight"][0]
-    network = Step1XNetwork(
-        FluxTransformer2DModel(**transformer_config(shapes, tuple(axes))),
-        Step1XConnector(**connector_config(shapes, width // heads)),
-    ).to(dtype)
-    transformer, connector = convert(weights)
-    network.transformer.load_state_dict(transformer)
-    network.connector.load_state_dict(connector)
+    width = len(weights["connector.S.input_embedder.weight"])
+    unseen = {"num_attention_heads": heads, "attention_head_dim": width // heads}
+    network = official_network(weights, dtype, {"axes_dims_rope": tuple(axes)}, unseen)
     return network.eval().requires_grad_(False)
 
 
