@@ -98,7 +98,7 @@ def test_blinking_is_expression_and_most_of_swaying_is_not():
     lids = np.where(np.arange(12) % 4 == 0, 0.0, 1.0)
     blinks = render_frames(face, Motion(np.zeros(12), np.zeros(12), lids), np.zeros(12))
     assert score("expression@rgb", blinks).value > 1
-    assert score("expression@rgb", np.repeat(blinks[:1], 12, axis=0)).value == 0
+    assert score("expression@rgb", np.repeat(blinks[:1], 12, axis=0)).value < 1e-9
     moved, held = (crop(one, box) for one in (frames, steadied(frames, box)))
     deviation = [np.abs(one - one.mean(axis=0)).mean() for one in (moved, held)]
     assert deviation[1] < 0.5 * deviation[0]
