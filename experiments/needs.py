@@ -78,6 +78,7 @@ class Past:
         for family in shard.families:
             work[family.cells()[0].method.name] += family.evaluations()
         work["inversion"] += sum(plan.inversions(shard.cells).values())
+        work["tuning"] += sum(plan.tunings(shard.cells).values())
         asked = {name: evaluations for name, evaluations in work.items() if evaluations}
         if not asked.keys() <= self.rates.keys():
             return None

@@ -20,7 +20,7 @@ from experiments.trie import Family, families
 # further cells, and jobs above which both are doubled. `python -m experiments simulate` tells why.
 SHARD_SIZE = 64
 SHARD_EVALUATIONS = 6000
-MOST_SHARDS = 1024
+MOST_SHARDS = 512
 
 
 @dataclass(frozen=True, eq=False)

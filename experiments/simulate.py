@@ -19,13 +19,14 @@ from experiments.planner import Plan
 from experiments.rates import Rates, recorded
 from experiments.score import BATCH
 
-#: Seconds of one core and MB that `snakemake -n` takes per job and without any, measured with
-#: Snakemake 9.27 on this workflow at 100, 300 and 1,700 jobs.
-GRAPH = {"seconds": 0.011, "mb": 0.09, "base_mb": 250.0}
+#: Seconds of one core and MB that `snakemake -n` takes per job and without any: Snakemake 9.27 on
+#: this workflow, 84 jobs for 1,152 cells (4 s, 253 MB), 300 for 10,368 (8 s, 298 MB) and 1,631 for
+#: 100,800 (58 s, 850 MB).
+GRAPH = {"seconds": 0.015, "base_seconds": 4.0, "mb": 0.09, "base_mb": 250.0}
 #: The same for planning, per cell.
-PLANNING = {"seconds": 0.0003, "mb": 0.006}
-#: Seconds per cell to collect it: two records read, and its frames' checksum.
-COLLECTING = 0.002
+PLANNING = {"seconds": 0.0003, "mb": 0.0045}
+#: Seconds per cell to collect it: two records read and its frames' checksum (local disk).
+COLLECTING = 0.0011
 #: Seconds until a cluster tells that a job has ended: SLURM's executor asks every 20 to 180 s.
 NOTICED = 60.0
 
@@ -73,20 +74,17 @@ def simulate(desk: Desk, name: str, workers: Sequence[int], speed: float, start:
 
 
 def shard_seconds(plan: Plan, rates: Rates) -> list[tuple[float, int]]:
-    """Seconds of networks and evaluations of each shard, inversions included once each."""
-    found, inverted = [], set()
+    """Seconds of networks and evaluations of each shard; what is prepared for cells counts once."""
+    found, prepared = [], set()
     for shard in plan.shards:
-        seconds, evaluations = 0.0, 0
-        for family in shard.families:
-            n = family.evaluations()
-            name = family.cells()[0].method.name
-            seconds += n * rates.evaluation.get(name, rates.evaluation[""])
-            evaluations += n
-        for name, n in plan.inversions(shard.cells).items():
-            if name not in inverted:
-                inverted.add(name)
-                seconds += n * rates.evaluation.get("inversion", rates.evaluation[""])
-                evaluations += n
+        work = [(f.cells()[0].method.name, f.evaluations()) for f in shard.families]
+        for kind, parts in (("tuning", plan.tunings), ("inversion", plan.inversions)):
+            missing = {name: n for name, n in parts(shard.cells).items() if name not in prepared}
+            prepared |= missing.keys()
+            work.append((kind, sum(missing.values())))
+        other = rates.evaluation[""]
+        seconds = sum(n * rates.evaluation.get(name, other) for name, n in work)
+        evaluations = sum(n for _, n in work)
         found.append((seconds, evaluations))
     return found
 
@@ -101,7 +99,7 @@ def outlook(
         heapq.heappush(free, heapq.heappop(free) + overhead + seconds)
     running = max(free)
     jobs = len(shards) + cells / BATCH
-    planning = cells * PLANNING["seconds"] + jobs * GRAPH["seconds"]
+    planning = GRAPH["base_seconds"] + cells * PLANNING["seconds"] + jobs * GRAPH["seconds"]
     # Batches are scored beside the shards, by as many processes; a share of the last ones remains.
     scoring_all = cells * rates.score / workers + cells / BATCH / workers * overhead
     scoring = max(scoring_all - running, min(BATCH, cells) * rates.score + overhead) + NOTICED
@@ -150,6 +148,7 @@ def lines(plan: Plan, rates: Rates, workers: Sequence[int]) -> list[str]:
         f"{GRAPH['base_mb'] + cells * (GRAPH['mb'] + PLANNING['mb']):,.0f} MB",
         f"store: {size / 1e9:,.1f} GB in {inodes:,.0f} inodes, "
         f"{rates.cell_bytes / 1e3:,.0f} kB a cell",
+        f"scoring: {rates.score:.2f} s a cell" if rates.score else "scoring: not recorded",
         f"network evaluations: {sum(n for _, n in shards):,}, cell by cell "
         f"{sum(plan.alone(cell) for cell in plan.cells.values()):,}",
     ]

@@ -180,7 +180,7 @@ def sweep(folder: Path, shares: int, more: str = "") -> Plan:
 def test_shards_of_a_large_sweep_grow_until_there_are_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert MOST_SHARDS == 1024
+    assert MOST_SHARDS == 512
     monkeypatch.setattr("experiments.packing.MOST_SHARDS", 12)
     small, large = sweep(tmp_path, 3), sweep(tmp_path, 100)
     assert max(len(s.cells) for s in small.shards) <= SHARD_SIZE
