@@ -6,10 +6,18 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
+from experiments.place import reach_packages, standing_alone
 from experiments.snake import Wanted
 from experiments.store import Store
 
 min_version("9.0")
+
+
+report: "experiments/rules/captions/workflow.rst"
+
+
+# As a module of another workflow it works in that one's folder, on that one's experiments.
+reach_packages()
 
 # `--config retry=true` runs failed cells again; `--config devices=0,1` chooses GPUs, and
 # `devices=allotted`, as the profiles for clusters say, is the one that a job was given; no job

@@ -14,6 +14,7 @@ from pathlib import Path
 from experiments.atomic import read_sealed, write_sealed
 from experiments.estimate import cell_weights
 from experiments.needs import Needs, Past
+from experiments.place import at_home
 from experiments.planner import Plan, Shard
 from experiments.score import Batch
 from experiments.store import Store
@@ -56,7 +57,8 @@ class Tickets:
 
     def _of_shard(self, digest: str) -> Ticket:
         shard, plan = self.shards[digest], self.targets.plan
-        datasets = sorted({cell.clip.dataset for cell in shard.cells})
+        # Elsewhere than here clips come from the project's prepared files or are made in memory.
+        datasets = sorted({cell.clip.dataset for cell in shard.cells}) if at_home() else []
         return Ticket(
             str(plan.checked.path),
             tuple(cell.id for cell in shard.cells),

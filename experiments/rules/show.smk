@@ -25,7 +25,29 @@ rule report:
     input:
         ancient(WANTED.rendered),
     output:
-        "results/rendered/{experiment}-{digest}.json",
+        json="results/rendered/{experiment}-{digest}.json",
+        page=report(
+            "results/rendered/{experiment}-{digest}.html",
+            caption="captions/page.rst",
+            category="{experiment}",
+            labels={"what": "the whole report"},
+        ),
+        tables=report(
+            directory("results/rendered/{experiment}-{digest}-tables"),
+            patterns=["{table}.html"],
+            caption="captions/table.rst",
+            category="{experiment}",
+            subcategory="Tables",
+            labels={"table": "{table}"},
+        ),
+        figures=report(
+            directory("results/rendered/{experiment}-{digest}-figures"),
+            patterns=["{figure}.svg"],
+            caption="captions/figure.rst",
+            category="{experiment}",
+            subcategory="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         "results/logs/rendered/{experiment}-{digest}.log",
     conda:
@@ -34,6 +56,7 @@ rule report:
         python=sys.executable,
     shell:
         "{params.python} -m experiments report experiments/{wildcards.experiment}.yaml 2> {log}"
+        " && {params.python} -m reports.shown {output.json} 2>> {log}"
 
 
 # Ends the run with an error when cells failed, after the report that shows them is written.
