@@ -61,7 +61,17 @@ class Hallo:
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
-        return self.net.denoising_unet.device
+        return self._weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the networks compute in."""
+        return self._weight.dtype
+
+    @property
+    def _weight(self) -> Tensor:
+        # One of many: diffusers' own properties walk through all modules at every question.
+        return self.net.imageproj.norm.weight
 
     def latent_shape(self, frames: np.ndarray) -> tuple[int, int, int]:
         """(4, h, w) of one frame's latents; :class:`UserError` for frames that do not fit."""
@@ -142,7 +152,7 @@ class Hallo:
 
     def _prepared(self, segment: Segment, guided: bool) -> Guide:
         self.evaluations += len(distinct_rows(segment.order, 1 + guided))
-        moved = segment.to(self.device, self.net.denoising_unet.dtype)
+        moved = segment.to(self.device, self.dtype)
         return guide(self.net, moved, guided, self.bank_dtype)
 
     @torch.inference_mode()
@@ -157,7 +167,7 @@ class Hallo:
         """(B, F, 4, h, w) of (F, 4, h, w) latents under the guide's B conditions, in one call."""
         conditions = len(prepared.tokens)
         self.evaluations += conditions * len(latents)
-        sample = latents.to(device=self.device, dtype=self.net.denoising_unet.dtype)
+        sample = latents.to(device=self.device, dtype=self.dtype)
         repeated = sample.repeat(conditions, 1, 1, 1, 1)
         scaled = replace(prepared, motion_scale=motion_scale)
         out = self.net.denoising_unet(repeated, timestep, scaled, branch)
