@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from data.portraits.face import SIZE
+from methods.backbones.hallo.schedule import LATENT_SCALE
 from models.portrait_clips import RUN, portrait_clips
 from models.train_vae import KL_WEIGHT, encode, reconstruction_loss
 from models.training import Recipe, generator, train
@@ -17,6 +19,20 @@ from models.world_images import to_tensor
 
 MOUTH = 4.0  # how much more an error about the mouth counts: it covers a fortieth of a picture
 ROWS, COLUMNS = slice(30, 53), slice(20, 45)  # where mouths are
+
+
+def rescale(vae: AutoencoderKL, factor: float) -> None:
+    """Divide an autoencoder's latents by a factor; the pictures stay as they are.
+
+    Latents times the released scale then have the unit variance that a denoiser expects.
+    """
+    with torch.no_grad():
+        half = vae.config.latent_channels
+        vae.quant_conv.weight[:half] /= factor
+        vae.quant_conv.bias[:half] /= factor
+        vae.quant_conv.bias[half:] -= 2 * math.log(factor)  # of the log variance
+        vae.post_quant_conv.weight *= factor
+    vae.register_to_config(scaling_factor=LATENT_SCALE)
 
 
 def main() -> None:
@@ -50,8 +66,7 @@ def main() -> None:
     vae = train(
         vae, loss, recipe, args.work / "vae.pt", label="portrait autoencoder", workers=args.workers
     )
-    latents = encode(vae, frames[:2048])
-    vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
+    rescale(vae, LATENT_SCALE * encode(vae, frames[:512]).std().item())
     vae.to(memory_format=torch.contiguous_format).save_pretrained(args.out)
 
 

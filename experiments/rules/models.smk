@@ -92,3 +92,56 @@ rule evaluate_editor:
         python=sys.executable,
     shell:
         "{params.python} -m models.evaluate_step1x 2>&1 | tee {log}"
+
+
+# Talking portraits, their autoencoder trained on from the world's: `snakemake -j N
+# embedded_portraits`.
+rule embedded_portraits:
+    input:
+        "build/models-hallo/evaluate.done",
+
+
+rule train_portraits:
+    input:
+        ancient(
+            lambda wildcards: (
+                "build/models-hallo/portrait_vae.done"
+                if wildcards.part == "hallo"
+                else []
+            )
+        ),
+    output:
+        touch("build/models-hallo/{part}.done"),
+    log:
+        "build/models-hallo/{part}.log",
+    wildcard_constraints:
+        part="portrait_vae|hallo",
+    conda:
+        "../../environment.yml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=600,
+    params:
+        python=sys.executable,
+    shell:
+        "{params.python} -m models.train_{wildcards.part} --workers {threads} 2>&1 | tee {log}"
+
+
+rule evaluate_portraits:
+    input:
+        ancient("build/models-hallo/hallo.done"),
+    output:
+        touch("build/models-hallo/evaluate.done"),
+    log:
+        "build/models-hallo/evaluate.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        python=sys.executable,
+    shell:
+        "{params.python} -m models.evaluate_hallo 2>&1 | tee {log}"
