@@ -158,3 +158,21 @@ def test_a_thousand_cells_load_in_two_seconds(
     metrics = {m["name"]: m["value"] for m in browser.call("Performance.getMetrics")["metrics"]}
     assert metrics["TaskDuration"] < 2
     assert browser.problems() == []
+
+
+@pytest.mark.slow
+def test_a_thousand_cells_with_their_pictures_load_in_two_seconds(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures of that many lie beside the page, which is small without them."""
+    monkeypatch.setattr("reports.render.all_figures", lambda *_: [])
+    fabricate(tmp_path, clips=24, seeds=2, frames=4)
+    folder = render("made", tmp_path, FixtureCatalogue())
+    beside = sum(path.stat().st_size for path in (folder / "media").iterdir())
+    assert beside > 10e6 > 4 * (folder / "report.html").stat().st_size
+    browser.call("Performance.enable", timeDomain="threadTicks")
+    browser.open(folder / "report.html")
+    assert browser.js("data.cells.length") >= 1000
+    metrics = {m["name"]: m["value"] for m in browser.call("Performance.getMetrics")["metrics"]}
+    assert metrics["TaskDuration"] < 2
+    assert browser.problems() == []
