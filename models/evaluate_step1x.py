@@ -24,7 +24,7 @@ from data.world.make_manifest import distinct, in_frame
 from data.world.render import render_frames, render_truth
 from data.world.sample import draw_scene
 from data.world.scene import Scene
-from methods.backbones.families import load_backbone
+from methods.backbones.families import load
 from methods.base import Context, run_cell
 from methods.registry import get_method
 from metrics.base import Sample
@@ -106,7 +106,7 @@ def shown(frame: np.ndarray, target: Scene) -> dict[str, bool]:
 
 def editing(count: int, setting: dict[str, float], objects: int = 1) -> dict[str, dict]:
     """Attributes asked for and kept, and PSNR to the source outside what was to change."""
-    backbone, method = load_backbone(NAME, "cpu", "float32"), get_method("step1x-edit")
+    backbone, method = load(NAME, "cpu", "float32"), get_method("step1x-edit")
     triples = held_out_triples(count, objects=objects)
     progress, rows = Progress("edit", count), []
     for seed, triple in enumerate(triples):
