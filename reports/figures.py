@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from reports.estimates import Estimate
 from reports.heatmaps import heat_maps
 from reports.plotting import (
@@ -19,6 +21,8 @@ from reports.results import Results
 from reports.rows import Row
 from reports.sweeps import sweep_figures
 from reports.tables import Table
+
+NAME_WIDTH = 40  # letters of a row's name beside the panels; longer ones are broken
 
 
 def all_figures(results: Results, table: Table) -> list[Figure]:
@@ -39,7 +43,9 @@ def _intervals(table: Table) -> Figure:
     columns = ranked(table)
     rows = [line.row for line in table.lines]
     pick = colours(rows)
-    with panels(len(columns), 3, 0.5 + 0.17 * len(rows)) as (canvas, axes):
+    names = [textwrap.fill(row.name, NAME_WIDTH) for row in rows]
+    lines = max(name.count("\n") + 1 for name in names)
+    with panels(len(columns), 3, 0.5 + (0.05 + 0.12 * lines) * len(rows)) as (canvas, axes):
         per_line = axes[0].get_gridspec().ncols
         for at, (axis, column) in enumerate(zip(axes, columns, strict=False)):
             low, high = _window(marked(table, column))
@@ -58,7 +64,7 @@ def _intervals(table: Table) -> Figure:
                 axis.plot(value.mean, y, marker, color=colour)
             axis.set_ylim(len(rows) - 0.5, -0.5)
             axis.set_yticks(range(len(rows)))
-            axis.set_yticklabels([row.name for row in rows] if at % per_line == 0 else [])
+            axis.set_yticklabels(names if at % per_line == 0 else [])
             axis.tick_params(axis="y", length=0, pad=6)
             axis.grid(visible=False, axis="y")
             axis.set_title(axis_label(column, columns), loc="left")
