@@ -21,6 +21,7 @@ from scipy import stats
 
 LEAST_FOR_INTERVAL = 5  # clips
 LEAST_FOR_BCA = 10
+ROUNDING = 1e-12  # values that differ by less, relatively, are one; BCa divides by their spread
 EXACT_UP_TO = 16  # clips: all 2^16 sign flips
 RESAMPLES = 10_000
 
@@ -88,7 +89,7 @@ def bootstrap_interval(
     mean, n = float(values.mean()), len(values)
     if n < LEAST_FOR_INTERVAL:
         return Interval(mean, None, None, n, "none")
-    if np.ptp(values) == 0:
+    if np.ptp(values) <= ROUNDING * np.abs(values).max():
         return Interval(mean, mean, mean, n, "constant")
     method = "BCa" if n >= LEAST_FOR_BCA else "percentile"
     result = stats.bootstrap(
