@@ -44,7 +44,9 @@ class TuneAVideoSetting(Setting):
     negative_prompt: str = Field("", description="prompt of the unconditional branch")
     tuning_steps: int = Field(500, ge=1, le=100_000, description="gradient steps on the clip")
     learning_rate: float = Field(3e-5, gt=0, le=1, description="of the tuning")
-    tuning_seed: int = Field(33, ge=0, le=2**31 - 1, description="of the tuning's noise and new layers")
+    tuning_seed: int = Field(
+        33, ge=0, le=2**31 - 1, description="of the tuning's noise and new layers"
+    )
     temporal: Literal["released", "identity"] = Field(
         "released",
         description="biases of untuned temporal layers: the released ones, which are random, or "

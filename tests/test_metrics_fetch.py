@@ -100,7 +100,7 @@ def test_large_files_of_well_known_networks_have_their_checksums_here():
         for name, extractor in fetch.extractors().items()
     }
     assert {name for name, known in pinned.items() if not known} == {
-        "PickScore_v1", "ViT-L-14/openai", "dino-vitb8", "owlvit",
+        "PickScore_v1", "ViT-L-14/openai", "dino-vitb8", "owlvit", "syncnet-v2", "arcface",
     }  # fmt: skip
 
 

@@ -63,7 +63,8 @@ def test_the_bottleneck_is_named() -> None:
         outlook([(9000.0, 1), *[(1.0, 1)] * 7], 90, RATES, 8).bottleneck
         == "waiting for the last shards"
     )
-    assert outlook([(5.0, 1)] * 64, 10**6, RATES, 64).bottleneck == "collecting"
+    assert outlook([(5.0, 1)] * 64, 10**6, RATES, 64).bottleneck == "scoring"
+    assert outlook([(5.0, 1)] * 64, 10**6, RATES, 10**5).bottleneck == "collecting"
 
 
 def test_planning_in_every_job_is_what_tickets_save() -> None:

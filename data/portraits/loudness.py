@@ -7,7 +7,6 @@ frame's middle, as a share of ``FULL`` and at most 1: a window of five frames of
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal.windows import hann
 
 from data.speech import Audio
 
@@ -21,7 +20,7 @@ _TARGET = 0.75
 def opening(audio: Audio, n_frames: int, fps: float = FPS) -> np.ndarray:
     """(N,) openings in [0, 1] of the mouth that speaks an audio; silence where it is too short."""
     half = round(_WINDOW * audio.rate / 2)
-    weights = hann(2 * half, sym=False)
+    weights = np.hanning(2 * half + 1)[:-1]
     weights /= weights.sum()
     power = np.pad(audio.samples.astype(np.float64) ** 2, half)
     starts = np.round((np.arange(n_frames) + 0.5) / fps * audio.rate).astype(int)
