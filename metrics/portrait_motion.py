@@ -6,6 +6,8 @@ with the ground truth's.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
@@ -63,9 +65,9 @@ class _OfFace(Metric):
         values = self.trace(sample.frames, *boxes)
         return Score(float(values.mean()), tuple(values))
 
+    @abstractmethod
     def trace(self, frames: np.ndarray, face: np.ndarray, lips: np.ndarray) -> np.ndarray:
         """(N,) or (N - 1,) figures of the frames."""
-        raise NotImplementedError
 
 
 class HeadMotion(_OfFace):

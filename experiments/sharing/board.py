@@ -55,8 +55,8 @@ def _enter(
     path: Path, name: str, place: str, plots: list[dict[str, Any]], artifact: dict[str, str]
 ) -> None:
     """Put an experiment's entries into ``dvc.yaml``, leaving everybody else's as they are."""
-    yaml = YAML()  # keeps comments
-    held = (yaml.load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
+    round_trip = YAML(typ="rt")  # keeps comments; makes plain values, never objects
+    held = (round_trip.load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
     if set(held) - set(SECTIONS):
         raise UserError(
             f"{path}: holds {', '.join(sorted(set(held) - set(SECTIONS)))}. Snakemake owns what is "
@@ -73,7 +73,7 @@ def _enter(
     held["plots"] = others + plots
     held.setdefault("artifacts", {})[name] = artifact
     out = io.StringIO()
-    yaml.dump({section: held[section] for section in SECTIONS}, out)
+    round_trip.dump({section: held[section] for section in SECTIONS}, out)
     write_atomic(path, out.getvalue().encode())
 
 
