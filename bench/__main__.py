@@ -12,6 +12,7 @@ import torch
 from bench import engine, layout, maps, tokenflow
 from bench.figures import Figure
 from bench.networks import SIZES
+from data.command_line import end
 from data.errors import UserError, unknown
 
 GRIDS = ("tokenflow", "pnp")  # methods whose injection grid is measured
@@ -65,4 +66,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    end(main)

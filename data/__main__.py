@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from data.command_line import end
 from data.datasets import dataset_names, load_dataset
 from data.errors import Missing, UserError
 from data.progress import Progress
@@ -66,4 +67,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

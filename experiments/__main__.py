@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from data.command_line import end
 from data.errors import UserError
 from experiments import commands
 from experiments.atomic import told_if_full
@@ -121,4 +122,4 @@ def main(arguments: Sequence[str] | None = None, catalogue: Catalogue | None = N
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

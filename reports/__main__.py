@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from data.command_line import end
 from data.errors import UserError
 from experiments.atomic import told_if_full
 from reports import commands
@@ -65,4 +66,4 @@ def main(arguments: list[str] | None = None, catalogue: Catalogue | None = None)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

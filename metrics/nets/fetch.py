@@ -12,6 +12,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 import metrics.nets
+from data.command_line import end
 from data.digest import sha256_file
 from data.errors import UserError, unknown
 from metrics.nets import files
@@ -90,4 +91,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    end(main)

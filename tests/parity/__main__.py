@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from data.command_line import end
 from tests.parity.run import run_folder
 
 
@@ -36,4 +37,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    end(main)
