@@ -22,6 +22,7 @@ from data.digest import frames_digest
 from experiments.atomic import locked, read_sealed, write_atomic, write_sealed
 
 OK = "ok"
+RECORD, FRAMES, SCORES = "run.json", "frames.npz", "scores.json"  # in a cell's folder
 TRACE = "trace."  # in a cell's archive, before the names of what its method kept
 ABANDONED = 3600.0  # seconds after which nobody is writing a temporary file any more
 
@@ -38,7 +39,7 @@ class Store:
 
     def run(self, cell_id: str) -> dict[str, Any] | None:
         """A cell's run record, or None when there is none that can be trusted."""
-        record = read_sealed(self.cell(cell_id) / "run.json")
+        record = read_sealed(self.cell(cell_id) / RECORD)
         return record if record and record.get("cell") == cell_id else None
 
     def valid(self, cell_id: str) -> bool:
@@ -58,7 +59,7 @@ class Store:
 
     def _intact(self, cell_id: str, record: dict[str, Any]) -> bool:
         try:
-            content = (self.cell(cell_id) / "frames.npz").read_bytes()
+            content = (self.cell(cell_id) / FRAMES).read_bytes()
         except OSError:
             return False
         return hashlib.sha256(content).hexdigest() == record["file_sha256"]
@@ -67,12 +68,12 @@ class Store:
         """(N, H, W, 3) uint8 frames of a valid cell; KeyError if the cell is not valid."""
         if not self.valid(cell_id):
             raise KeyError(f"cell {cell_id} is not valid in {self.root}; run its shard again")
-        with np.load(self.cell(cell_id) / "frames.npz") as archive:
+        with np.load(self.cell(cell_id) / FRAMES) as archive:
             return archive["frames"]
 
     def traces(self, cell_id: str) -> dict[str, np.ndarray]:
         """What the method kept beside the frames of a valid cell, by name."""
-        with np.load(self.cell(cell_id) / "frames.npz") as archive:
+        with np.load(self.cell(cell_id) / FRAMES) as archive:
             return {
                 name.removeprefix(TRACE): archive[name]
                 for name in archive.files
@@ -101,8 +102,8 @@ class Store:
         # Experiments that share a cell may both run it; the record must be of the frames kept.
         with self.lock(f"cell-{cell_id[:2]}"):
             self._sweep(cell_id)
-            write_atomic(self.cell(cell_id) / "frames.npz", content)
-            write_sealed(self.cell(cell_id) / "run.json", record | checks)
+            write_atomic(self.cell(cell_id) / FRAMES, content)
+            write_sealed(self.cell(cell_id) / RECORD, record | checks)
 
     def write_failure(
         self, cell_id: str, status: str, traceback: str, record: dict[str, Any]
@@ -111,12 +112,12 @@ class Store:
         failure = {"cell": cell_id, "status": status, "traceback": traceback, "n_frames": 0}
         with self.lock(f"cell-{cell_id[:2]}"):
             self._sweep(cell_id)
-            write_sealed(self.cell(cell_id) / "run.json", record | failure)
-            (self.cell(cell_id) / "frames.npz").unlink(missing_ok=True)
+            write_sealed(self.cell(cell_id) / RECORD, record | failure)
+            (self.cell(cell_id) / FRAMES).unlink(missing_ok=True)
 
     def forget(self, cell_id: str) -> None:
         """Remove a cell's record, so that it is run again."""
-        (self.cell(cell_id) / "run.json").unlink(missing_ok=True)
+        (self.cell(cell_id) / RECORD).unlink(missing_ok=True)
 
     def _sweep(self, cell_id: str) -> None:
         """Remove what a killed writer left; a young file may belong to a living one."""
@@ -127,7 +128,7 @@ class Store:
 
     def scores(self, cell_id: str) -> dict[str, dict[str, Any]]:
         """Scores of a cell's present frames: edit digest -> recipe -> score; {} if none."""
-        scores = read_sealed(self.cell(cell_id) / "scores.json")
+        scores = read_sealed(self.cell(cell_id) / SCORES)
         run = self.run(cell_id)
         if not scores or not run or scores["frames_sha256"] != run.get("frames_sha256"):
             return {}
@@ -142,7 +143,7 @@ class Store:
             run = self.run(cell_id)
             frames = run.get("frames_sha256") if run else None
             record = {"frames_sha256": frames, "scores": scores}
-            write_sealed(self.cell(cell_id) / "scores.json", record)
+            write_sealed(self.cell(cell_id) / SCORES, record)
 
     def inversion(self, inversion_id: str) -> Path:
         """Where inverted latents are; a sealed ``.json`` beside them holds checksum and cost."""

@@ -8,6 +8,7 @@ table is gone) is removed here, before the graph is built.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +16,10 @@ from pathlib import Path
 from experiments.atomic import digest, read_sealed
 from experiments.catalogue import Catalogue
 from experiments.code_digest import PROJECT, code_digest
-from experiments.planner import Plan
+from experiments.planner import Plan, Shard
 from experiments.score import Batch, batches, fingerprints, scored
-from experiments.store import OK, Store
+from experiments.seen import Seen
+from experiments.store import FRAMES, OK, RECORD, SCORES, Store
 
 REPORT_CODE = "reports.render"
 REPORT_FILES = ("reports/templates/**/*", "pyproject.toml")
@@ -71,15 +73,16 @@ class Targets:
 
     def drop_stale(self) -> None:
         """Remove manifests that promise what is not in the store; others may be doing the same."""
-        stale = False
+        stale, seen = False, Seen(self.store.root)
         for shard, path in zip(self.plan.shards, self.shard_manifests(), strict=True):
-            if path.exists() and not all(self.store.settled(cell.id) for cell in shard.cells):
+            if path.exists() and not seen.holds(path, *self._ran(shard)):
                 path.unlink(missing_ok=True)
             stale |= not path.exists()
         for batch, path in zip(self.batches, self.score_manifests(), strict=True):
-            if path.exists() and (stale or not scored(self.store, batch.jobs, self.marks)):
+            if path.exists() and (stale or not seen.holds(path, *self._scored(batch))):
                 path.unlink(missing_ok=True)
             stale |= not path.exists()
+        seen.keep()
         collected = self.collected()
         if collected.exists() and (stale or not self._table_intact()):
             collected.unlink(missing_ok=True)
@@ -91,6 +94,21 @@ class Targets:
             rendered.unlink(missing_ok=True)
         if stale:
             self.verdict().unlink(missing_ok=True)
+
+    def _ran(self, shard: Shard) -> tuple[list[Path], Callable[[], bool]]:
+        """The files that a shard's manifest stands for, and whether they are what it says."""
+        cells = [cell.id for cell in shard.cells]
+        return self._files(cells, FRAMES), lambda: all(map(self.store.settled, cells))
+
+    def _scored(self, batch: Batch) -> tuple[list[Path], Callable[[], bool]]:
+        """The files that a scoring manifest stands for, and whether they are what it says."""
+        cells = [job.cell.id for job in batch.jobs]
+        return self._files(cells, SCORES), lambda: scored(self.store, batch.jobs, self.marks)
+
+    def _files(self, cells: Iterable[str], name: str) -> list[Path]:
+        """The run record of every cell and one more file."""
+        folders = map(self.store.cell, cells)
+        return [path for folder in folders for path in (folder / RECORD, folder / name)]
 
     def _table_intact(self) -> bool:
         record = read_sealed(self.collected())

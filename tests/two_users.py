@@ -150,7 +150,7 @@ class User:
         return {
             path.relative_to(self.root).as_posix(): path.read_bytes()
             for path in found
-            if path.is_file() and "locks" not in path.parts
+            if path.is_file() and not {"locks", "seen.json"} & set(path.parts)
         }
 
 
