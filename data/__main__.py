@@ -27,7 +27,12 @@ def _list(name: str, options: argparse.Namespace) -> None:
 def _prepare(name: str, options: argparse.Namespace) -> None:
     dataset = load_dataset(name)
     progress = Progress(f"prepare {name}", len(dataset.clip_ids))
-    print(dataset.prepare(relock=options.relock, report=lambda clip: progress.update(note=clip)))
+    folder = dataset.prepare(
+        relock=options.relock,
+        workers=options.workers,
+        report=lambda clip: progress.update(note=clip),
+    )
+    print(folder)
 
 
 def _check(name: str, options: argparse.Namespace) -> None:
@@ -51,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("dataset", nargs="?", help="a dataset's name; all of them by default")
     parser.add_argument("--relock", action="store_true", help="prepare: accept changed bytes")
+    parser.add_argument("--workers", type=int, default=1, help="prepare: clips made at a time")
     options = parser.parse_args(arguments)
     try:
         for name in [options.dataset] if options.dataset else dataset_names():

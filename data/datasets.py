@@ -7,6 +7,7 @@ Clips come from the prepared files where these are valid, and are made in memory
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -142,19 +143,35 @@ class Dataset:
         return ClipSummary(*promised.shape, promised.prompt, promised.edits, digest, edits)
 
     def prepare(
-        self, *, relock: bool = False, report: Callable[[str], None] = lambda clip_id: None
+        self,
+        *,
+        relock: bool = False,
+        workers: int = 1,
+        report: Callable[[str], None] = lambda clip_id: None,
     ) -> Path:
         """Make every clip, check it against the lock, write files, index and lock.
 
-        ``relock`` accepts bytes that differ from the locked ones; ``report`` is called after each
-        clip. The index is written last, so an interrupted run leaves no half-prepared clip in use.
+        ``relock`` accepts bytes that differ from the locked ones; ``workers`` clips are made at a
+        time; ``report`` is called after each clip. The index is written last, so an interrupted run
+        leaves no half-prepared clip in use.
         """
-        locks, entries = {}, {}
-        for clip_id in self._source.clip_ids:
-            clip, locks[clip_id] = self._build(clip_id, relock=relock)
-            entries[clip_id] = locks[clip_id].entry
+
+        def make(clip_id: str) -> Locked:
+            clip, locked = self._build(clip_id, relock=relock)
             write_clip(self.prepared / f"{clip_id}.npz", clip)
-            report(clip_id)
+            return locked
+
+        locks = {}
+        with ThreadPoolExecutor(workers) as pool:
+            made = {clip_id: pool.submit(make, clip_id) for clip_id in self._source.clip_ids}
+            try:
+                for clip_id, future in made.items():
+                    locks[clip_id] = future.result()
+                    report(clip_id)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        entries = {clip_id: locked.entry for clip_id, locked in locks.items()}
         write_index(self.prepared, entries)
         for path in self.prepared.glob("*.npz"):
             if path.stem not in entries:

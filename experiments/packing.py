@@ -16,10 +16,11 @@ from experiments.cells import Cell
 from experiments.schema import Experiment
 from experiments.trie import Family, families
 
-# Unless an experiment says so: most cells of a job, network evaluations above which it takes no
-# further cells, and jobs above which both are doubled. `python -m experiments simulate` tells why.
+# Unless an experiment says so: most cells of a job, network evaluations that fill one, and jobs
+# above which both are doubled. `python -m experiments simulate` tells why. A job's imports take as
+# long as some 500 evaluations of the embedded model.
 SHARD_SIZE = 64
-SHARD_EVALUATIONS = 6000
+SHARD_EVALUATIONS = 12_000
 MOST_SHARDS = 512
 
 
@@ -75,20 +76,31 @@ def bundled(cells: Iterable[Cell]) -> list[list[tuple[list[Cell], int]]]:
 def pack(
     bundles: Iterable[Iterable[tuple[list[Cell], int]]], size: int, evaluations: int
 ) -> list[Shard]:
-    """Shards of at most ``size`` cells that end once they hold ``evaluations`` of work."""
-    shards = []
-    for together in bundles:
-        held: list[Cell] = []
-        work = 0
-        for bundle, cost in together:
-            if held and (len(held) + len(bundle) > size or work + cost > evaluations):
-                shards.append(Shard(tuple(held)))
-                held, work = [], 0
-            held += bundle
-            work += cost
-            while len(held) > size:
-                shards.append(Shard(tuple(held[:size])))
-                held = held[size:]
-        if held:
+    """Shards of equal work, of at most ``size`` cells and about ``evaluations``.
+
+    A power of two of them for each backbone: run two, four or eight at a time, all end together.
+    What would fill a quarter of one is parted already, so that a second worker has something to do.
+    """
+    return [shard for together in bundles for shard in _parted(list(together), size, evaluations)]
+
+
+def _parted(together: list[tuple[list[Cell], int]], size: int, evaluations: int) -> list[Shard]:
+    loads = [max(cost / evaluations, len(bundle) / size) for bundle, cost in together]
+    total = sum(loads)
+    count = 2 if 4 * sum(cost for _, cost in together) > evaluations else 1
+    while count < total:
+        count *= 2
+    shards: list[Shard] = []
+    held: list[Cell] = []
+    done = 0.0  # of all the work, what is in shards or held
+    for (bundle, _), load in zip(together, loads, strict=True):
+        full = done + load / 2 > (len(shards) + 1) * total / count
+        if held and (full or len(held) + len(bundle) > size):
             shards.append(Shard(tuple(held)))
-    return shards
+            held = []
+        held += bundle
+        done += load
+        while len(held) > size:
+            shards.append(Shard(tuple(held[:size])))
+            held = held[size:]
+    return [*shards, Shard(tuple(held))] if held else shards

@@ -28,7 +28,7 @@ from experiments.store import OK, Store
 from metrics.base import Metric, Sample, Score
 from metrics.sets import SetMetric, Share
 
-BATCH = 128  # pairs of cell and edit that one process scores
+BATCH = 128  # pairs of cell and edit that one process scores at most, or a few more
 
 
 @dataclass(frozen=True)
@@ -82,21 +82,19 @@ def fingerprint(metric: Metric, project: Path = PROJECT) -> str:
 
 
 def batches(plan: Plan, marks: dict[str, str], size: int = BATCH) -> list[Batch]:
-    """All pairs of cell and edit of a plan, the pairs of one cell together."""
+    """All pairs of cell and edit of a plan in even batches, the pairs of one cell together."""
     edits: dict[str, dict[str, EditRef | None]] = {}
     for request, cell in plan.rows:
         edits.setdefault(cell.id, {})[edit_name(request.edit)] = request.edit
-    found: list[Batch] = []
-    held: list[Job] = []
     ordered = sorted(plan.cells.values(), key=lambda c: (c.clip.dataset, c.clip.clip))
-    for cell in ordered:
-        held.append(Job(cell, tuple(edits[cell.id].values())))
-        if sum(len(job.edits) for job in held) >= size:
-            found.append(Batch(tuple(held), marks))
-            held = []
-    if held:
-        found.append(Batch(tuple(held), marks))
-    return found
+    jobs = [Job(cell, tuple(edits[cell.id].values())) for cell in ordered]
+    total, done = sum(len(job.edits) for job in jobs), 0
+    count = -(-total // size)  # of even size, so that none is waited for
+    found: list[list[Job]] = [[] for _ in range(count)]
+    for job in jobs:
+        found[done * count // total].append(job)
+        done += len(job.edits)
+    return [Batch(tuple(held), marks) for held in found if held]
 
 
 def missing(store: Store, job: Job, marks: dict[str, str]) -> list[tuple[EditRef | None, str]]:

@@ -6,11 +6,12 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from data.errors import UserError
 from experiments.catalogue import Catalogue
+from experiments.cells import Cell
 from experiments.code_digest import PROJECT, forget, modules_used
 from experiments.commands import Desk, changed
 from experiments.devices import AUTO, CPU, held, on_gpus, resolve
@@ -31,23 +32,25 @@ def run_shard(
     shard = plan.shard(shard_id)
     if shard is None:
         raise UserError(changed(f"shard {shard_id}", name))
-    # Controls run no network, so they need no GPU and torch is not loaded for them.
-    networks = any(cell.backbone for cell in shard.cells)
+    # Controls and cells that the store has run no network: no GPU is needed, nor torch loaded.
+    missing = tuple(cell for cell in shard.cells if not desk.store.settled(cell.id))
+    networks = any(cell.backbone for cell in missing)
     among = resolve(devices) if networks else (CPU,)
     with held(among, alone=plan.experiment.timing) as device:
         if not networks:
-            return _run(desk, plan, shard, CPU, threads, workers)
+            return _run(desk, plan, shard, missing, CPU, threads, workers)
         kind = prepare_torch(device, threads, insist=devices != AUTO)
         # A device that others use too cannot tell whose joules it spent.
         mine = kind != CPU and (plan.experiment.timing or among.count(device) == 1)
         energy = energy_counter(device) if mine else lambda: None
-        return _run(desk, plan, shard, kind, threads, workers, energy)
+        return _run(desk, plan, shard, missing, kind, threads, workers, energy)
 
 
 def _run(
     desk: Desk,
     plan: Plan,
     shard: Shard,
+    missing: tuple[Cell, ...],
     device: str,
     threads: int,
     workers: int,
@@ -56,11 +59,11 @@ def _run(
     from experiments.records import Tally
     from experiments.runner import ShardRunner
 
-    if not loaded_as_planned(shard, desk.catalogue):
+    if not loaded_as_planned(missing, desk.catalogue):
         raise UserError(changed(f"shard {shard.id}", plan.name))
     overview = Overview(plan.name, weights_around(desk.store, plan, shard), desk.store, workers)
     start, next_line = time.monotonic(), 0.0
-    already = {cell.id for cell in shard.cells if desk.store.settled(cell.id)}
+    already = {cell.id for cell in shard.cells} - {cell.id for cell in missing}
 
     def after_cell(tally: Tally) -> None:
         nonlocal next_line
@@ -104,16 +107,16 @@ def prepare_torch(device: str, threads: int, *, insist: bool = True) -> str:
     return CPU
 
 
-def loaded_as_planned(shard: Shard, catalogue: Catalogue, project: Path = PROJECT) -> bool:
-    """Load all code that the shard's cells use; whether it is the code that they are named by.
+def loaded_as_planned(cells: Iterable[Cell], catalogue: Catalogue, project: Path = PROJECT) -> bool:
+    """Load all code that some cells use; whether it is the code that they are named by.
 
     Somebody may edit a file between planning and its (lazy) import; the frames of the new code
     would then be kept under the name of the old.
     """
-    cells = {cell.method.name: cell for cell in shard.cells}.values()
-    for cell in cells:
+    of_method = {cell.method.name: cell for cell in cells}.values()
+    for cell in of_method:
         for name in modules_used(modules_of(cell.method, catalogue), project):
             importlib.import_module(name)
     forget()
     code = code_of(catalogue, project)
-    return all(code(cell.method) == cell.identity["code"] for cell in cells)
+    return all(code(cell.method) == cell.identity["code"] for cell in of_method)

@@ -174,8 +174,8 @@ def test_code_that_changed_after_planning_is_not_run(
     """Otherwise frames of the new code would be kept under the name of the old."""
     monkeypatch.setattr("importlib.import_module", lambda name: None)  # torch's weight apart
     shard = next(s for s in project.plan().shards if any(c.backbone for c in s.cells))
-    assert loaded_as_planned(shard, project.catalogue, project.folder)
+    assert loaded_as_planned(shard.cells, project.catalogue, project.folder)
     project.edit(
         "methods/ddim.py", "return alpha**0.5 * clean + (1", "return 1.0 * alpha**0.5 * clean + (1"
     )
-    assert not loaded_as_planned(shard, project.catalogue, project.folder)
+    assert not loaded_as_planned(shard.cells, project.catalogue, project.folder)

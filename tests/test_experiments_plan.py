@@ -104,6 +104,16 @@ def test_shards_end_when_they_have_enough_work(tmp_path: Path) -> None:
     assert sum(work) == plan.shared() - 2 * 5 * 4  # all but the two inversions
 
 
+@pytest.mark.parametrize("evaluations", [300, 600, 1200])
+def test_shards_are_even_so_that_workers_end_together(tmp_path: Path, evaluations: int) -> None:
+    """A power of two of them, none further from the mean than what may not be parted."""
+    plan = plan_of(tmp_path, ("metrics:", f"shard_evaluations: {evaluations}\nmetrics:"))
+    families = [[f.evaluations() for f in shard.families] for shard in plan.shards]
+    work = [sum(each) for each in families if sum(each)]
+    assert len(work) in (2, 4) and sum(work) / len(work) <= evaluations
+    assert max(work) - min(work) <= max(max(each) for each in families)
+
+
 def test_evaluations_with_and_without_sharing(tmp_path: Path) -> None:
     """By hand: 6 steps of 4 frames, source and edit; 2 guidances x shares 0, 3 and 6 of 6 steps.
 

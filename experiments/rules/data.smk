@@ -5,7 +5,8 @@ rule prepare:
         "results/logs/prepare/{dataset}.log",
     conda:
         "../../environment.yml"
+    threads: 4
     params:
         python=sys.executable,
     shell:
-        "{params.python} -m data prepare {wildcards.dataset} > {log} 2>&1"
+        "{params.python} -m data prepare {wildcards.dataset} --workers {threads} > {log} 2>&1"

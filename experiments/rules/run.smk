@@ -15,6 +15,8 @@ rule shard:
     # One thread per shard, so that parallel shards divide the cores and a cell's frames do not
     # depend on how many there are; `--set-threads shard=4` gives each shard more.
     threads: 1
+    # What scores can wait: it fills the cores that the last shards leave.
+    priority: 1
     resources:
         gpu=WANTED.gpu,
         mem_mb=WANTED.mem_mb,
