@@ -12,6 +12,7 @@ import pandas as pd
 
 from reports.cards import Catalogue
 from reports.figures import Figure
+from reports.origin import origin
 from reports.results import Results
 from reports.sharing import savings
 from reports.tables import Table
@@ -54,6 +55,7 @@ def render_page(
             ],
             metric_cards=[catalogue.metric(recipe) for recipe in results.recipes],
             provenance=provenance,
+            origin=origin(provenance),
             spec_text=(results.root / "experiments" / f"{results.experiment}.yaml").read_text(),
             style=own("table.css") + own("style.css") + (own("maps.css") if maps else ""),
             script=own("script.js") + own("trace.js") + (own("maps.js") if maps else ""),

@@ -36,6 +36,7 @@ def gather(results: Results, catalogue: Catalogue, version: Version) -> dict[str
         "commands": [
             f"snakemake -j N {results.experiment}",
             f"python -m reports render {results.experiment}",
+            f"python -m reports verify {results.experiment}/{version.name}",
         ],
         "code": {"commit": version.commit, "dirty": version.dirty},
         "revision": checkout.commit if checkout else "",
