@@ -184,6 +184,7 @@ class Overview:
         left = sum(w for cell_id, w in self.weights.items() if cell_id not in self.known)
         parts = [f"{self.name}: {len(self.known)}/{len(self.weights)} cells"]
         parts += [f"{failed} failed"] if failed else []
-        if done and left and self.workers:
+        # Cells differ a thousandfold: less than the dearest one's work tells nothing of the others.
+        if left and self.workers and done >= max(self.weights.values()):
             parts.append(f"{clock(seconds_spent / done * left / self.workers)} left")
         return ", ".join(parts)

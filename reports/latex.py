@@ -14,8 +14,8 @@ _SPECIAL = {
     "∞": r"$\infty$", "≥": r"$\geq$", "≤": r"$\leq$", "·": r"$\cdot$", "²": r"$^2$", "³": r"$^3$",
     "⁻": r"$^-$", "°": r"$^\circ$", "Δ": r"$\Delta$", "±": r"$\pm$", "…": r"\dots{}",
 }  # fmt: skip
-WIDE = 80  # letters from which a table is scaled to the line's width
-SMALL = 0.7  # width of a letter in \scriptsize
+# A table wider than the line is scaled down to it; none is scaled up.
+FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
 
 def escape(text: str) -> str:
@@ -29,22 +29,19 @@ def to_latex(table: Table) -> str:
     with_detail = any(line.row.detail for line in table.lines)
     left = 2 if with_detail else 1
     count = len(table.columns) + with_failures
-    wide = _letters(table) > WIDE
-    tabular = [rf"\begin{{tabular}}{{{'l' * left}{'r' * count}}}", r"\toprule"]
+    tabular = [FIT, rf"\begin{{tabular}}{{{'l' * left}{'r' * count}}}", r"\toprule"]
     tabular += _heads(table, left, with_failures)
     for heading, lines in table.blocks():
         tabular.append(r"\midrule")
         if heading:
             tabular.append(rf"\multicolumn{{{left + count}}}{{l}}{{{escape(heading)}}} \\")
         tabular += [_line(line, with_detail, with_failures) for line in lines]
-    tabular += [r"\bottomrule", r"\end{tabular}"]
-    if wide:
-        tabular = [r"\resizebox{\linewidth}{!}{%", *tabular[:-1], r"\end{tabular}}"]
-    needs = "booktabs, graphicx" if wide else "booktabs"
+    tabular += [r"\bottomrule", r"\end{tabular}}"]
     label = re.sub(r"[^a-zA-Z0-9-]", "-", table.id)
     return "\n".join(
         [
-            f"% Packages: {needs}. The requests behind each number: {table.id}.csv, cells.csv.",
+            "% Packages: booktabs, graphicx. The requests behind each number: "
+            f"{table.id}.csv, cells.csv.",
             r"\begin{table}[t]",
             r"\centering",
             rf"\caption{{{escape(table.caption)}}}",
@@ -54,17 +51,6 @@ def to_latex(table: Table) -> str:
             "",
         ]
     )
-
-
-def _letters(table: Table) -> float:
-    """About how many letters wide a table is as it would be set."""
-    names = max((len(line.row.title) + len(line.row.detail) for line in table.lines), default=0)
-    total = float(names)
-    for at, column in enumerate(table.columns):
-        entries = [line.entries[at] for line in table.lines]
-        widths = [len(entry.text) + 1 + SMALL * len(entry.interval) for entry in entries]
-        total += max([*widths, 0 if column.over else len(column.title)]) + 2
-    return total
 
 
 def _heads(table: Table, left: int, with_failures: bool) -> list[str]:
