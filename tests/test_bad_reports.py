@@ -1,4 +1,4 @@
-"""What an experiment says of its report, and mistakes in it: baselines, tables, published numbers."""
+"""What an experiment says of its report: baselines, tables, published numbers."""
 
 from __future__ import annotations
 
