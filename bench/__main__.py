@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from bench import engine, layout, maps, tokenflow
+from bench import engine, layout, maps, tokenflow, workflow
 from bench.figures import Figure
 from bench.networks import SIZES
 from data.command_line import end
@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[str], Iterator[Figure]]] = {
     "layout/accounting": layout.accounting,
     **{f"layout/{size.name}": partial(layout.guidance_pass, size) for size in SIZES},
     **{f"step/{size.name}": partial(tokenflow.whole_step, size) for size in SIZES},
+    "quickstart": workflow.quickstart,
 }
 
 
