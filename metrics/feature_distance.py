@@ -19,11 +19,11 @@ CHUNK = 4  # frames at once: the finest features of a VGG take 67 MB a frame at 
 class FeatureNet(Protocol):
     """A network whose unit-normalised features are compared."""
 
-    def unit_features(self, frames: np.ndarray) -> list[torch.Tensor]:
+    def fresh_features(self, frames: np.ndarray) -> list[torch.Tensor]:
         """(N, C, h, w) features of unit length over C, at each depth, of (N, H, W, 3) frames."""
 
-    def reference_features(self, frames: np.ndarray) -> list[torch.Tensor]:
-        """The same, remembered: many frames are compared with the same few."""
+    def unit_features(self, frames: np.ndarray) -> list[torch.Tensor]:
+        """The same, remembered: clips are compared with many videos, and these with several."""
 
     def distances(
         self, features: list[torch.Tensor], reference: list[torch.Tensor]
@@ -45,15 +45,13 @@ def feature_distance(
     for start in range(0, len(frames), CHUNK):
         part = slice(start, start + CHUNK)
         chosen = None if where is None else where[part]
-        shown = (
-            frames[part]
-            if chosen is None
-            else np.where(chosen[..., None], frames[part], reference[part])
-        )
-        maps = net.distances(net.unit_features(shown), net.reference_features(reference[part]))
+        there = net.unit_features(reference[part])
         if chosen is None:
+            maps = net.distances(net.unit_features(frames[part]), there)
             values.append(sum(m.mean(dim=(1, 2)).double().numpy() for m in maps))
             continue
+        shown = np.where(chosen[..., None], frames[part], reference[part])
+        maps = net.distances(net.fresh_features(shown), there)
         size = frames.shape[1:3]
         spread = [
             F.interpolate(m[:, None], size, mode="bilinear", align_corners=False)[:, 0]

@@ -90,7 +90,7 @@ class WorldClip:
         return without_motion(prompt) == without_motion(other)
 
     @torch.no_grad()
-    def unit_features(self, frames: np.ndarray) -> list[torch.Tensor]:
+    def fresh_features(self, frames: np.ndarray) -> list[torch.Tensor]:
         """(N, C, h, w) activations after the stem and each of the four stages of the image tower.
 
         At the frames' own resolution, of unit length over C; ValueError below 32 pixels.
@@ -102,9 +102,9 @@ class WorldClip:
         )
         return [F.normalize(part, dim=1, eps=1e-10) for part in output["image_intermediates"]]
 
-    def reference_features(self, frames: np.ndarray) -> list[torch.Tensor]:
+    def unit_features(self, frames: np.ndarray) -> list[torch.Tensor]:
         """The same, remembered for the last few frames."""
-        return self._features.get(frames, lambda: self.unit_features(frames))
+        return self._features.get(frames, lambda: self.fresh_features(frames))
 
     def distances(
         self, features: list[torch.Tensor], reference: list[torch.Tensor]

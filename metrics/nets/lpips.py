@@ -47,7 +47,7 @@ class Lpips:
         self._trunk, self._scale, self._weights = trunk, scale, weights
         self._features: Memo[list[torch.Tensor]] = Memo()
 
-    def unit_features(self, frames: np.ndarray) -> list[torch.Tensor]:
+    def fresh_features(self, frames: np.ndarray) -> list[torch.Tensor]:
         """(N, C, h, w) features of unit length at each depth of (N, H, W, 3) frames."""
         import torch
 
@@ -57,9 +57,9 @@ class Lpips:
             layers = self._trunk(self._scale(2 * pixels - 1))
         return [part / (part.pow(2).sum(dim=1, keepdim=True).sqrt() + 1e-10) for part in layers]
 
-    def reference_features(self, frames: np.ndarray) -> list[torch.Tensor]:
+    def unit_features(self, frames: np.ndarray) -> list[torch.Tensor]:
         """The same, remembered for the last few frames."""
-        return self._features.get(frames, lambda: self.unit_features(frames))
+        return self._features.get(frames, lambda: self.fresh_features(frames))
 
     def distances(
         self, features: list[torch.Tensor], reference: list[torch.Tensor]
