@@ -32,7 +32,8 @@ from data.world.scene import Object, Scene
 from experiments.catalogue import project_catalogue
 from experiments.planner import make_plan
 from methods.backbones.step1x.world_encoder import WorldConditionEncoder, glances
-from models.train_step1x import AXES, Editor, examples, times
+from models.step1x_editor import AXES, Editor
+from models.train_step1x import examples, times
 from models.training import generator
 from models.world_triples import world_triples
 
