@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,15 @@ def render(experiment: str, root: Path, catalogue: Catalogue | None = None) -> P
     results = read(experiment, root, catalogue)
     version = identify(root, results)
     folder = root / "reports" / experiment / version.name
-    tables, costs = leaderboards(results, catalogue), cost_tables(results, catalogue)
-    declared = declared_tables(results, catalogue)
-    differences = difference_tables(results, catalogue)
-    figures = all_figures(results, tables[0])
-    gallery, media = build_gallery(results, catalogue, tables[0])
-    provenance = gather(results, catalogue, version)
+    tables = leaderboards(results, catalogue)
+    with ProcessPoolExecutor(1) as beside:  # drawing is as much work as all the rest
+        drawn = beside.submit(all_figures, results, tables[0])
+        costs = cost_tables(results, catalogue)
+        declared = declared_tables(results, catalogue)
+        differences = difference_tables(results, catalogue)
+        gallery, media = build_gallery(results, catalogue, tables[0])
+        provenance = gather(results, catalogue, version)
+        figures = drawn.result()
     with appearing(folder) as scratch:
         write_tables(scratch / "tables", [*tables, *declared, *differences, *costs])
         (scratch / "cells.csv").write_text(cells_csv(results), encoding="utf-8")
