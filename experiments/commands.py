@@ -17,6 +17,7 @@ from experiments.code_digest import PROJECT
 from experiments.devices import CPU, held
 from experiments.estimate import estimate
 from experiments.planner import Plan, make_plan
+from experiments.shown import show
 from experiments.store import OK, Store
 from experiments.targets import Targets, targets_of
 from experiments.tickets import read_ticket
@@ -132,7 +133,7 @@ def collect(desk: Desk, name: str) -> int:
 
 
 def report(desk: Desk, name: str) -> int:
-    """Render the report and remember where it is."""
+    """Render the report, show it to Snakemake and remember where it is."""
     targets = desk.targets(name)
     root = desk.store.root.resolve().parent
     command = [sys.executable, "-m", "reports", "render", targets.plan.name, "--root", str(root)]
@@ -141,6 +142,7 @@ def report(desk: Desk, name: str) -> int:
     if run.returncode or not lines:
         return run.returncode or 1
     page = (PROJECT / lines[-1]).resolve()
+    show(page, targets.rendered())
     # As seen from the project's folder, so that a copy of it elsewhere finds its own.
     write_sealed(targets.rendered(), {"report": page.relative_to(root).as_posix()})
     print(f"{targets.plan.name}: report {lines[-1]}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,14 @@ def second(place: Path) -> User:
 def test_after_a_pull_nothing_is_to_be_done(second: User) -> None:
     assert nothing_to_do(second.root)
     assert (second.root / "data" / "prepared" / "world" / "index.json").read_text() == "{}"
+
+
+def test_snakemake_s_own_report_works_at_once(second: User) -> None:
+    run = snakemake(second.root, "--report", "shown.zip", "--", NAME)
+    assert run.returncode == 0, run.stdout + run.stderr
+    with zipfile.ZipFile(second.root / "shown.zip") as archive:
+        page = archive.read("shown/report.html").decode()
+    assert "the whole report" in page and "leaderboard" in page
 
 
 def test_tables_are_made_again_byte_for_byte(place: Path, second: User) -> None:

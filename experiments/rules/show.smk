@@ -56,7 +56,6 @@ rule report:
         python=sys.executable,
     shell:
         "{params.python} -m experiments report experiments/{wildcards.experiment}.yaml 2> {log}"
-        " && {params.python} -m reports.shown {output.json} 2>> {log}"
 
 
 # Ends the run with an error when cells failed, after the report that shows them is written.

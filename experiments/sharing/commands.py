@@ -9,11 +9,12 @@ from pathlib import Path
 from data.errors import UserError
 from experiments.commands import Desk
 from experiments.sharing.index import read_indexes, shared_folder
-from experiments.sharing.items import root_of
+from experiments.sharing.items import report_page, root_of
 from experiments.sharing.marks import current_marks
 from experiments.sharing.merge import Merged, merge
 from experiments.sharing.pull import fetch, restore
 from experiments.sharing.share import share as share_finished
+from experiments.shown import show
 from experiments.store import Store
 
 
@@ -86,6 +87,8 @@ def _to_do(desk: Desk, name: str) -> str:
     left = sum(not desk.store.settled(cell) for cell in cells)
     if left:
         return f"{left} of {len(cells)} cells that this checkout asks for are not shared"
-    if not (targets.rendered().exists() and targets.verdict().exists()):
+    page = report_page(targets)
+    if page is None or not targets.verdict().exists():
         return f"all {len(cells)} cells are here; `snakemake -j N {name}` makes table and report"
+    show(page, targets.rendered())
     return f"all {len(cells)} cells, their table and report are here; nothing is to be done"

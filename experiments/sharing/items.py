@@ -101,13 +101,13 @@ def items_of(targets: Targets) -> list[Item]:
     ]
 
 
-def report_folder(targets: Targets) -> Path | None:
-    """The folder of the report that was rendered last, or None."""
+def report_page(targets: Targets) -> Path | None:
+    """The page of the report that was rendered last, or None."""
     record = read_sealed(targets.rendered())
-    return (root_of(targets.store) / record["report"]).parent if record else None
+    return root_of(targets.store) / record["report"] if record else None
 
 
 def report_files(targets: Targets) -> list[Path]:
     """Every file of the report."""
-    folder = report_folder(targets)
-    return sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
+    page = report_page(targets)
+    return sorted(path for path in page.parent.rglob("*") if path.is_file()) if page else []

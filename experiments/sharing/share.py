@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import UserError
-from experiments.atomic import read_sealed
 from experiments.checkout import Checkout, read_checkout
 from experiments.sharing.board import write_board
 from experiments.sharing.choose import choose
@@ -20,7 +19,7 @@ from experiments.sharing.index import (
     shared_names,
     write_index,
 )
-from experiments.sharing.items import items_of, report_folder, root_of, stored_item
+from experiments.sharing.items import items_of, report_page, root_of, stored_item
 from experiments.sharing.packs import SUFFIX, write_pack
 from experiments.store import OK
 from experiments.targets import Targets
@@ -48,8 +47,8 @@ def share(targets: Targets) -> Shared:
     remote = dvc.remote()
     checkout = _clean_checkout(root)
     _require_finished(targets)
-    report = report_folder(targets)
-    assert report is not None
+    page = report_page(targets)
+    assert page is not None
     known = [index for name in shared_names(root) if (index := read_index(root, name))]
     packs = {pack.name: pack for index in known for pack in index.packs}
     kept, fresh = choose(items_of(targets), packs.values(), lambda n: _digest(targets, n))
@@ -71,7 +70,7 @@ def share(targets: Targets) -> Shared:
     index = Index(
         experiment=targets.plan.name,
         commit=checkout.commit,
-        report=report.relative_to(root).as_posix(),
+        report=page.parent.relative_to(root).as_posix(),
         datasets=tuple(path.name for path in data),
         packs=every,
     )
@@ -117,16 +116,15 @@ def _require_finished(targets: Targets) -> None:
             f"{failed} cells of '{plan.name}' failed. Run them again (`snakemake -j N --config "
             f"retry=true -- {plan.name}`), or say `allow_failures: true` in its file."
         )
-    record = read_sealed(targets.rendered())
-    folder = report_folder(targets)
-    if record is None or folder is None or not (folder / "provenance.json").is_file():
+    page = report_page(targets)
+    if page is None or not (page.parent / "provenance.json").is_file():
         raise UserError(f"the report of '{plan.name}' is incomplete: {run} first.")
-    told = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    told = json.loads((page.parent / "provenance.json").read_text(encoding="utf-8"))
     if told["code"]["dirty"]:
         targets.rendered().unlink()
         raise UserError(
-            f"{folder} was rendered from a tree with uncommitted changes, which nobody can have. "
-            f"The tree is clean now: {run} renders it again, and no cell is run."
+            f"{page.parent} was rendered from a tree with uncommitted changes, which nobody can "
+            f"have. The tree is clean now: {run} renders it again, and no cell is run."
         )
 
 
