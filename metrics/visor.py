@@ -71,6 +71,15 @@ class ObjectAccuracy(_Visor):
         return float(len(found) == len(layout))
 
 
+class ObjectRecall(_Visor):
+    """Share of the named objects that are found, over frames: what accuracy counts all or none."""
+
+    name = "object_recall"
+
+    def judge(self, found: Mapping[str, Detection], layout: Sequence[Region]) -> float:
+        return len(found) / len(layout)
+
+
 class _Placed(_Visor):
     def compute(self, sample: Sample) -> Score:
         layout = layout_of(sample)

@@ -133,6 +133,7 @@ def test_a_picture_without_one_of_the_objects(asked: Sample) -> None:
     half[:, :, 32:] = half[:, :, :1]  # snow over the right half
     lost = replace(asked, frames=half)
     assert scores(lost, *RECIPES[:3]) == [0, 0, None]
+    assert scores(lost, "object_recall@analyser") == [1 / 2]
     value = get_metric("visor_cond@analyser").compute(lost)
     assert value.reason == "not all objects are in any frame" and np.isnan(value.per_frame).all()
     assert 0.4 < scores(lost, "box_iou@analyser")[0] < 0.5
