@@ -38,6 +38,21 @@ def test_every_setting_of_a_profile_is_one_that_snakemake_and_its_executor_know(
     assert "devices=allotted" in given["config"] and given["retries"] > 0
 
 
+@pytest.mark.parametrize("name", ["slurm", "kubernetes"])
+def test_no_job_of_a_sweep_needs_more_than_one_core_of_a_node(name: str) -> None:
+    """A cluster lets a job that fits no node wait, and says so only to those who ask."""
+    here = {}
+    for path in ("data", "run", "show"):
+        text = (ROOT / "experiments" / "rules" / f"{path}.smk").read_text()
+        for rule, body in re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S):
+            asked = re.search(r"^    threads: (\d+)$", body, re.M)
+            here[rule] = int(asked[1]) if asked else 1
+    there = dict(item.split("=") for item in profile(name)["set-threads"])
+    assert {"prepare", "shard", "score", "report"} <= here.keys() and there.keys() <= here.keys()
+    many = {rule for rule, cores in here.items() if cores > 1}
+    assert {rule: int(cores) for rule, cores in there.items()} == dict.fromkeys(many, 1)
+
+
 def test_a_pod_with_a_gpu_has_a_limit_of_it_and_of_memory() -> None:
     """Kubernetes refuses a request for GPUs without a limit; the executor sets limits unless it
     may ``scale``, and refuses a GPU of no named manufacturer."""
