@@ -9,7 +9,7 @@ from pathlib import Path
 
 # Paths that are made, not written: a changed one does not make the code dirty.
 _PRODUCTS = re.compile(
-    r"^(results(/|\.dvc|$)|reports/(?!templates/)[^/]+/|data/prepared/|dvc\.yaml$|\.dvc/)"
+    r"^(results(/|\.dvc|$)|reports/(?!templates/)[^/]+/|data/prepared/|models/weights/|dvc\.yaml$|\.dvc/)"
 )
 
 

@@ -89,6 +89,29 @@ def test_one_more_setting_runs_its_own_cells_and_adds_packs(tmp_path: Path) -> N
     assert one.files("results/cells") == two.files("results/cells")
 
 
+def test_weights_and_datasets_too_large_for_git_travel_too(tmp_path: Path) -> None:
+    """Without a network's weights nobody knows what its cells are named."""
+    (tmp_path / "store").mkdir()
+    one = make_project(tmp_path, str(tmp_path / "store"))
+    weights, data = one.root / "models/weights/toy/net.bin", one.root / "data/prepared/toys"
+    for path, content in ((weights, "heavy"), (data / "index.json", "{}"), (data / "a.npz", "x")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    (one.root / "models/weights/other").mkdir()  # of no shared experiment
+    one.run()
+    assert one.says("share", "toy") == 0
+    one.commit("Share toy")
+    tracked = one.git("ls-files").split()
+    assert "models/weights/toy.dvc" in tracked and "data/prepared/toys.dvc" in tracked
+    assert not any(name.endswith((".bin", ".npz")) or "other" in name for name in tracked)
+
+    two = join(tmp_path, "second")
+    assert two.says("pull") == 0
+    assert two.files("models", "data") == one.files("models", "data")
+    assert two.git("status", "--porcelain") == ""
+    assert two.says("share", "toy") == 0  # the tree is as clean as its owner's
+
+
 def remote_object(place: Path, user: User, kind: str) -> tuple[Path, Path]:
     """A pack's copies at the remote and in a user's cache."""
     packs = read_index(user.root, "toy").packs

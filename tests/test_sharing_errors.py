@@ -15,7 +15,7 @@ from experiments.atomic import DiskFull
 from experiments.sharing import dvc as dvc_module
 from experiments.sharing import packs as packs_module
 from experiments.sharing.dvc import Dvc, Remote
-from experiments.sharing.index import Index, packs_folder, pointer, write_index
+from experiments.sharing.index import Index, packs_folder, pointer, read_index, write_index
 from experiments.sharing.packs import Pack
 from tests.test_engine_robustness import no_space
 from tests.two_users import MORE, TOY, User, make_project
@@ -120,6 +120,13 @@ def test_a_report_of_a_tree_that_nobody_has(finished: User, said: Said) -> None:
     assert not finished.nothing_to_do()  # so that it is rendered again
     record.write_text(text)
     finished.run()
+
+
+@pytest.mark.parametrize("folder", ["../elsewhere", "results/cells", "models/weights/../x", "/x"])
+def test_an_index_that_names_a_folder_of_its_own_choice(folder: str, tmp_path: Path) -> None:
+    write_index(tmp_path, Index("toy", "0" * 40, "reports/toy/v", (folder,), ()))
+    with pytest.raises(UserError, match="altered"):
+        read_index(tmp_path, "toy")
 
 
 def test_a_folder_outside_git_and_dvc(tmp_path: Path) -> None:

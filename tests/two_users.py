@@ -19,6 +19,7 @@ from experiments.code_digest import PROJECT
 from experiments.planner import Plan, make_plan
 from experiments.runner import ShardRunner
 from experiments.score import run_batch
+from experiments.shown import show
 from experiments.store import Store
 from experiments.targets import Targets, targets_of
 from reports.cards import Catalogue, MetricCard
@@ -130,6 +131,7 @@ class User:
         (folder / "report.html").write_text(f"<p>{version.name}</p>")
         point_latest(folder)
         page = (folder / "report.html").relative_to(self.root).as_posix()
+        show(folder / "report.html", self.targets.rendered())
         write_sealed(self.targets.rendered(), {"report": page})
 
     @property

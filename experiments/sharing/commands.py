@@ -30,7 +30,7 @@ def share(desk: Desk, name: str) -> int:
     )
     shared = shared_folder(root, index.experiment).relative_to(root)
     told = ["dvc.yaml", "results/packs", shared, Path(index.report).parent]
-    told += ["data/prepared"] if index.datasets else []
+    told += sorted({str(Path(path).parent) for path in index.data})
     names = " ".join(map(str, told))
     print(f"now tell the others:\n  git add {names}\n  git commit -m 'Share {name}' && git push")
     return 0

@@ -6,6 +6,7 @@ pointer by which DVC finds it. Experiments that have cells in common share the p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from experiments.atomic import read_sealed, write_sealed
 from experiments.sharing.items import CELLS
 from experiments.sharing.packs import SUFFIX, Pack
 
+# Every folder that a pull may fetch beside the packs, whatever an index says.
+_DATA = re.compile(r"(data/prepared|models/weights)/[A-Za-z0-9][A-Za-z0-9._-]*")
+
 
 @dataclass(frozen=True)
 class Index:
@@ -23,7 +27,7 @@ class Index:
     experiment: str
     commit: str  # the code that the results are of
     report: str  # the report's folder, under the root
-    datasets: tuple[str, ...]  # prepared datasets that were pushed too
+    data: tuple[str, ...]  # folders under the root that were pushed too: datasets and weights
     packs: tuple[Pack, ...]
 
     @property
@@ -48,6 +52,11 @@ def pointer(root: Path, pack: Pack) -> Path:
     return packs_folder(root) / f"{pack.name}{SUFFIX}.dvc"
 
 
+def tracked(folder: Path) -> Path:
+    """DVC's pointer to a folder."""
+    return folder.with_name(f"{folder.name}.dvc")
+
+
 def write_index(root: Path, index: Index) -> None:
     """Write the index, the last step of sharing."""
     record = asdict(index)
@@ -61,13 +70,14 @@ def read_index(root: Path, experiment: str) -> Index | None:
     if not path.is_file():
         return None
     record = read_sealed(path)
-    if record is None or record.get("experiment") != experiment:
+    known = record is not None and record.get("experiment") == experiment
+    if not known or not all(map(_DATA.fullmatch, record["data"])):
         raise UserError(
             f"{path}: altered, truncated or merged by hand. Take one side's file (`git checkout "
             f"--ours {path.name}`, or --theirs), run `make pull`, and share again."
         )
     packs = tuple(Pack(name, p["size"], p["items"]) for name, p in record["packs"].items())
-    return Index(experiment, record["commit"], record["report"], tuple(record["datasets"]), packs)
+    return Index(experiment, record["commit"], record["report"], tuple(record["data"]), packs)
 
 
 def shared_names(root: Path) -> list[str]:

@@ -10,7 +10,7 @@ from data.errors import UserError
 from experiments.atomic import write_atomic
 from experiments.sharing.apart import remove
 from experiments.sharing.dvc import Dvc
-from experiments.sharing.index import Index, packs_folder, pointer
+from experiments.sharing.index import Index, packs_folder, pointer, tracked
 from experiments.sharing.items import CELLS, PREPARED, TABLES, root_of
 from experiments.sharing.merge import Current, Merged, merge
 from experiments.sharing.packs import Pack, unpack
@@ -18,15 +18,15 @@ from experiments.store import Store
 
 
 def fetch(root: Path, indexes: Sequence[Index]) -> None:
-    """Put every pack in place, and every dataset that is neither prepared nor pulled.
+    """Put every pack in place, and every dataset and network's weights that are not here.
 
     Raises UserError where one cannot be had, or is not what was shared; nothing is unpacked then.
     """
     folder = packs_folder(root)
     packs = {pack.name: pack for index in indexes for pack in index.packs}
     absent = [pack for pack in packs.values() if not pack.intact(folder)]
-    datasets = {name for index in indexes for name in index.datasets}
-    wanted = [path for name in sorted(datasets) if (path := _unprepared(root, name))]
+    data = {root / path for index in indexes for path in index.data}
+    wanted = [tracked(path) for path in sorted(data) if _absent(path)]
     if not absent and not wanted:
         return
     dvc = Dvc(root)
@@ -47,11 +47,10 @@ def fetch(root: Path, indexes: Sequence[Index]) -> None:
         dvc.pull(wanted, remote)
 
 
-def _unprepared(root: Path, dataset: str) -> Path | None:
-    """The pointer to a dataset that is not in place."""
-    folder = root / "data" / "prepared" / dataset
-    found = folder.with_name(f"{dataset}.dvc")
-    return found if found.is_file() and not (folder / "index.json").is_file() else None
+def _absent(folder: Path) -> bool:
+    """Whether a folder that DVC has is not in place; a dataset is once it has an index."""
+    whole = folder / "index.json" if folder.parent.name == "prepared" else folder
+    return tracked(folder).is_file() and not whole.exists()
 
 
 def _damaged(dvc: Dvc, root: Path, pack: Pack, remote: str) -> UserError:

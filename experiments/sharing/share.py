@@ -17,6 +17,7 @@ from experiments.sharing.index import (
     pointer,
     read_index,
     shared_names,
+    tracked,
     write_index,
 )
 from experiments.sharing.items import items_of, report_page, root_of, stored_item
@@ -58,12 +59,11 @@ def share(targets: Targets) -> Shared:
         if not pack.path(folder).is_file():  # it may have been pulled in no more than name
             _make_again(targets, pack.items, folder)
     every = tuple(sorted([*kept, *made], key=lambda pack: pack.name))
-    data = [root / "data" / "prepared" / name for name in targets.datasets]
-    data = [path for path in data if (path / "index.json").is_file()]
+    data = _data(targets, root)
     try:
         dvc.add([*(pack.path(folder) for pack in every), *data])
         pushed = [pointer(root, pack) for pack in every]
-        dvc.push([*pushed, *(path.with_name(f"{path.name}.dvc") for path in data)], remote)
+        dvc.push([*pushed, *map(tracked, data)], remote)
     except UserError:
         _sweep(root)
         raise
@@ -71,13 +71,24 @@ def share(targets: Targets) -> Shared:
         experiment=targets.plan.name,
         commit=checkout.commit,
         report=page.parent.relative_to(root).as_posix(),
-        datasets=tuple(path.name for path in data),
+        data=tuple(path.relative_to(root).as_posix() for path in data),
         packs=every,
     )
     write_board(root, index, targets.plan.experiment.title)
     write_index(root, index)
     _sweep(root)
     return Shared(index, len(made), str(remote))
+
+
+def _data(targets: Targets, root: Path) -> list[Path]:
+    """Folders that cells are named by and git is too small for: datasets, and networks' weights."""
+    prepared = [root / "data" / "prepared" / name for name in targets.datasets]
+    networks = {cell.backbone.name for cell in targets.plan.cells.values() if cell.backbone}
+    # Of ``step1x+fp8`` the weights are those of ``step1x``.
+    weights = [root / "models" / "weights" / name.partition("+")[0] for name in sorted(networks)]
+    return [path for path in prepared if (path / "index.json").is_file()] + [
+        path for path in dict.fromkeys(weights) if path.is_dir()
+    ]
 
 
 def _clean_checkout(root: Path) -> Checkout:
