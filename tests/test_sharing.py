@@ -201,9 +201,12 @@ def test_metrics_and_plots_are_compared_between_two_tags(tmp_path: Path) -> None
     params = json.loads(user.dvc("params", "diff", "v1", "v2", "--json"))
     assert "experiments/toy.yaml" in params
     plots = json.loads(user.dvc("plots", "diff", "v1", "v2", "--json", "--split"))
-    drawn = plots["data"]["toy mean@pixels"]
-    points = [point for plot in drawn for point in plot["anchor_definitions"]["<DVC_METRIC_DATA>"]]
-    assert {point["rev"] for point in points} == {"v1", "v2"}
-    assert len(points) == 3 + 4
+    assert "errors" not in plots
+    for recipe, without in (("mean@pixels", 0), ("gain@pixels", 2)):  # a row of each tag
+        drawn = plots["data"][f"toy {recipe}"]
+        points = [p for plot in drawn for p in plot["anchor_definitions"]["<DVC_METRIC_DATA>"]]
+        assert {point["rev"] for point in points} == {"v1", "v2"}
+        assert len(points) == 3 + 4
+        assert sum(point[recipe] is None for point in points) == without
     held = yaml.safe_load((user.root / "dvc.yaml").read_text())
     assert held.keys() == {"metrics", "params", "plots", "artifacts"}

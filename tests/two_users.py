@@ -125,6 +125,8 @@ class User:
         (folder / "cells.csv").write_text(cells_csv(results))
         means = results.ok.groupby("row", sort=False)["mean@pixels"].mean()
         rows = {row: {"mean@pixels": {"mean": mean}, "failed": 0} for row, mean in means.items()}
+        for row in rows.keys() - {"same"}:  # as a gain over the source, which that one has not
+            rows[row]["gain@pixels"] = {"mean": means[row] - means["same"]}
         (folder / "metrics.json").write_text(json.dumps(rows))
         record = sealed(gather(results, ToyCards(), version), folder)
         (folder / "provenance.json").write_text(json.dumps(record))

@@ -28,7 +28,9 @@ def write_board(root: Path, index: Index, title: str) -> None:
         for row, values in report.items()
     }
     folder = shared_folder(root, index.experiment)
-    points = [{"row": row} | values for row, values in means.items()]
+    # DVC draws nothing of points that have not all the same fields.
+    blank = dict.fromkeys(_recipes(means))
+    points = [{"row": row} | blank | values for row, values in means.items()]
     for name, content in (("metrics", means), ("points", points)):
         write_atomic(folder / f"{name}.json", (json.dumps(content, indent=1) + "\n").encode())
     place = folder.relative_to(root).as_posix()
