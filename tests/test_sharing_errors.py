@@ -83,6 +83,9 @@ def test_a_host_that_does_not_answer(finished: User, said: Said, tracked: Callab
 
 def test_a_tree_with_changes_that_are_not_committed(finished: User, said: Said) -> None:
     (finished.root / "method.py").write_text("print('new')")
+    (finished.root / "report.zip").write_text("of snakemake --report")
+    (finished.root / "dvc_plots").mkdir()
+    (finished.root / "dvc_plots" / "index.html").write_text("of dvc plots diff")
     assert finished.says("share", "toy") == 2
     (finished.root / "method.py").unlink()
     assert "the tree is dirty (method.py)" in said()
