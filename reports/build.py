@@ -40,7 +40,13 @@ def build(results: Results, catalogue: Catalogue, block: TableBlock) -> Table:
     behind = cache(lambda part: part.of(results.scored))
     places = [(i, j) for i in range(len(slots)) for j in range(len(cells))]
     parts = {(i, j): slots[i].parts[cells[j][1]] for i, j in places}
-    numbers = {(i, j): _number(behind, parts[i, j], cells[j][0], partners, sets) for i, j in places}
+
+    def number(i: int, j: int) -> Estimate | None:
+        recipe = cells[j][0]
+        limits = None if recipe in COSTS else catalogue.metric(recipe).range
+        return _number(behind, parts[i, j], recipe, partners, sets, limits)
+
+    numbers = {(i, j): number(i, j) for i, j in places}
     columns = [
         _column(catalogue, recipe, values[at], [numbers[i, j] for i in range(len(slots))], sets)
         for j, (recipe, at) in enumerate(cells)
@@ -121,7 +127,12 @@ def _of_sets(ok: pd.DataFrame, block: TableBlock, recipe: str, sets: Sets) -> bo
 
 
 def _number(
-    behind: Behind, part: Part | None, recipe: str, partners: Mapping[str, str], sets: Sets
+    behind: Behind,
+    part: Part | None,
+    recipe: str,
+    partners: Mapping[str, str],
+    sets: Sets,
+    limits: tuple[float, float] | None,
 ) -> Estimate | None:
     """The estimate behind an entry: a mean, a difference, or a cost's median."""
     if part is None:
@@ -135,7 +146,7 @@ def _number(
         return None if partners else sets.estimate(part, recipe)
     if partners:
         return difference(lines, behind(replace(part, row=partners[part.row])), recipe)
-    return estimate(lines, recipe)
+    return estimate(lines, recipe, limits)
 
 
 def _column(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -56,10 +56,19 @@ def _of(values: tuple[float, ...]) -> Estimate:
     return Estimate(found.mean, found.low, found.high, found.n, values)
 
 
-def estimate(lines: pd.DataFrame, column: str) -> Estimate | None:
-    """Mean over clips with its 95 % interval, or None where no value is known."""
+def estimate(
+    lines: pd.DataFrame, column: str, limits: tuple[float, float] | None = None
+) -> Estimate | None:
+    """Mean over clips with its 95 % interval, or None where no value is known.
+
+    An interval does not leave the ``limits`` of what it is about: few clips are resampled with a
+    stretch that knows no ends, and a part cut off beyond them covers nothing.
+    """
     values = by_clip(lines, column)
-    return _of(values) if values else None
+    found = _of(values) if values else None
+    if found is None or found.low is None or limits is None:
+        return found
+    return replace(found, low=max(found.low, limits[0]), high=min(found.high, limits[1]))
 
 
 def difference(a: pd.DataFrame, b: pd.DataFrame, column: str) -> Estimate | None:

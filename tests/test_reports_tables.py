@@ -65,6 +65,13 @@ def test_no_interval_below_five_clips() -> None:
     assert found.low < found.mean < found.high
 
 
+def test_an_interval_stays_within_what_the_metric_can_be() -> None:
+    lines = numbers({(f"c{k}", "e", 0): float(k > 0) for k in range(5)})  # 0, 1, 1, 1, 1
+    free, bounded = estimate(lines, "m@x"), estimate(lines, "m@x", (0.0, 1.0))
+    assert free.high > 1.0 == bounded.high and free.low == bounded.low > 0
+    assert free.mean == bounded.mean == 0.8
+
+
 def test_sign_flip_p_equals_the_count_of_all_sign_patterns() -> None:
     rng = np.random.default_rng(3)
     differences = rng.normal(0.6, 1.0, 9)
