@@ -30,7 +30,7 @@ from models.world_triples import Triples, world_triples
 # shape is what takes longest to learn.
 OBJECT_FOCUS = 4.0
 KEPT, DROPPED = 0.06, 0.1  # shares of samples told to keep the picture, and told nothing
-KIND_SHARE = {"colour": 0.25, "shape": 0.5, "ground": 0.25}
+KIND_SHARE = {"colour": 0.15, "shape": 0.7, "ground": 0.15}
 # Times: logit-normal, moved towards noise as the schedule of 64 tokens is; what is drawn is
 # settled there.
 TIME_MEAN, TIME_STD = 0.7, 1.1
@@ -93,9 +93,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("models/world-step1x"))
     parser.add_argument("--work", type=Path, default=Path("build/models-step1x"))
     parser.add_argument("--families", type=int, default=5000)
-    parser.add_argument("--steps", type=int, default=6500)
+    parser.add_argument("--steps", type=int, default=18000)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
