@@ -166,7 +166,14 @@ def test_a_clip_made_here_has_the_committed_bytes(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["footage", "layouts", "portraits", pytest.param("world", marks=pytest.mark.slow)]
+    "name",
+    [
+        "footage",
+        "layouts",
+        "layouts-tuning",
+        "portraits",
+        pytest.param("world", marks=pytest.mark.slow),
+    ],
 )
 def test_dvc_tracks_just_what_preparing_gives(name, tmp_path):
     """The pointer's digest is DVC's own: MD5 over the JSON list of the files' MD5s and paths."""

@@ -213,6 +213,26 @@ def test_the_tables_command_gives_equal_bytes(tmp_path: Path, capsys: Any) -> No
     assert "no results of 'other' yet" in capsys.readouterr().err
 
 
+def test_a_small_table_of_differences_answers_for_its_own_comparisons_alone(tmp_path: Path) -> None:
+    """One method held against the baseline edit by edit; Holm's step-down written out."""
+    few = {"name": "few", "baseline": "sdedit", "group": "edit", "recipes": [ORACLE]}
+    few["rows"] = [{"label": "pnp", "setting": {"pnp_f_t": 0.4}}]
+    many = {"name": "many", "baseline": "sdedit", "group": "edit", "recipes": [ORACLE, WARP]}
+    fabricate(tmp_path, clips=12, seeds=1, frames=2, pictures=False, failures=False)
+    small, large = declared_tables(declare(tmp_path, [few, many]), CATALOGUE)
+    assert len(small.lines) == len({line.block for line in small.lines}) == 3
+    asked = {line.block: line.entries[0] for line in small.lines}
+    ordered, floor = sorted(asked.values(), key=lambda entry: entry.test.p), 0.0
+    for k, entry in enumerate(ordered):
+        floor = max(floor, min(1.0, (len(ordered) - k) * entry.test.p))
+        assert entry.adjusted == pytest.approx(floor)
+    for line in large.lines:
+        if line.row.name == small.lines[0].row.name:
+            same = asked[line.block]
+            assert line.entries[0].test.p == same.test.p
+            assert line.entries[0].adjusted >= same.adjusted
+
+
 def test_foreign_text_stays_text(tables: dict[str, Table]) -> None:
     page = to_html(tables["main"])
     assert "<script" not in page and "&lt;script&gt;" in page
