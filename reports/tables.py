@@ -89,7 +89,9 @@ class Table:
 def spell(name: str) -> str:
     """A recipe's or figure's name in words: ``clip_text`` is ``CLIP text``."""
     capitals = {"clip": "CLIP", "lpips": "LPIPS", "psnr": "PSNR", "ssim": "SSIM", "mse": "MSE",
-                "dino": "DINO", "mb": "MB", "visor": "VISOR"}  # fmt: skip
+                "dino": "DINO", "mb": "MB", "visor": "VISOR", "viescore": "VIEScore", "sc": "SC",
+                "pq": "PQ", "stlpips": "ST-LPIPS", "pickscore": "PickScore", "iou": "IoU",
+                "ap50": "AP50", "cond": "conditional"}  # fmt: skip
     words = [capitals.get(word, word) for word in name.split("_")]
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 

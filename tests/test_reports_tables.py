@@ -242,4 +242,5 @@ def test_numbers_are_written_as_in_print(value: float, decimals: int, text: str)
 def test_names() -> None:
     assert spell("clip_text") == "CLIP text"
     assert spell("warp_error") == "Warp error"
+    assert spell("viescore_sc") == "VIEScore SC" and spell("box_iou") == "Box IoU"
     assert file_name("edits-a b/../c") == "edits-a-b-..-c"
