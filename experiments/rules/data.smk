@@ -6,6 +6,8 @@ rule prepare:
     conda:
         "../../environment.yml"
     threads: 4
+    # Before any shard: it would wait for as many cores while shards take each that gets free.
+    priority: 2
     params:
         python=sys.executable,
     shell:
