@@ -6,8 +6,9 @@ rule prepare:
     conda:
         "../../environment.yml"
     threads: 4
-    # Before any shard: it would wait for as many cores while shards take each that gets free.
-    priority: 2
+    # Before any number of shards: with as many cores to ask for, it would wait while each that gets
+    # free goes to a shard.
+    priority: 100
     params:
         python=sys.executable,
     shell:
