@@ -10,13 +10,13 @@ rule shard:
         "results/shards/{digest}.json",
     log:
         "results/logs/shards/{digest}.log",
+    # What scores can wait: it fills the cores that the last shards leave.
+    priority: 1
     conda:
         "../../environment.yml"
     # One thread per shard, so that parallel shards divide the cores and a cell's frames do not
     # depend on how many there are; `--set-threads shard=4` gives each shard more.
     threads: 1
-    # What scores can wait: it fills the cores that the last shards leave.
-    priority: 1
     resources:
         gpu=WANTED.gpu,
         mem_mb=WANTED.mem_mb,
