@@ -76,9 +76,17 @@ class Table:
     scope: tuple[str, str] = ("", "")
 
     def blocks(self) -> list[tuple[str, list[Line]]]:
-        """Headings and their lines: references apart from the rows that are ranked."""
+        """Headings and their lines: references apart from the rows that are ranked.
+
+        The second part under one heading has none of its own.
+        """
         parts = itertools.groupby(self.lines, key=lambda line: (line.block, line.row.control))
-        return [(heading, list(lines)) for (heading, _), lines in parts]
+        found: list[tuple[str, list[Line]]] = []
+        above = ""
+        for (heading, _), lines in parts:
+            found.append(("" if heading == above else heading, list(lines)))
+            above = heading
+        return found
 
     def spans(self) -> list[tuple[Column, int]]:
         """The first column of every recipe and how many it is spread over."""

@@ -239,6 +239,13 @@ def test_foreign_text_stays_text(tables: dict[str, Table]) -> None:
     assert "$x_1$" not in to_latex(tables["main"]) and r"\$x\_1\$" in to_latex(tables["main"])
 
 
+def test_no_block_is_headed_twice(tables: dict[str, Table]) -> None:
+    """Not even where it begins with references, which are set apart."""
+    for table in tables.values():
+        headings = [heading for heading, _ in table.blocks() if heading]
+        assert len(headings) == len({line.block for line in table.lines if line.block})
+
+
 def test_latex_counts_its_columns(tables: dict[str, Table]) -> None:
     for table in tables.values():
         text = to_latex(table)
