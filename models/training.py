@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,19 @@ def _replicas(model: nn.Module, workers: int) -> list[nn.Module]:
     return copies
 
 
+def _optimizers(
+    model: nn.Module, recipe: Recipe, orthogonal: list[nn.Parameter]
+) -> list[torch.optim.Optimizer]:
+    """AdamW, one fused update, and Muon for the matrices that take its steps."""
+    taken = {id(parameter) for parameter in orthogonal}
+    same = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in taken]
+    found = [torch.optim.AdamW(others, betas=(0.9, 0.99), foreach=True, **same)]
+    if orthogonal:
+        found.append(torch.optim.Muon(orthogonal, adjust_lr_fn="match_rms_adamw", **same))
+    return found
+
+
 def train(
     model: nn.Module,
     loss: LossFunction,
@@ -66,29 +79,24 @@ def train(
     *,
     label: str,
     workers: int = 1,
+    orthogonal: Iterable[nn.Parameter] = (),
 ) -> nn.Module:
     """Train a model in place and return it with its averaged weights where an average is kept.
 
     ``loss(replica, step, worker, workers)`` computes one worker's share of a step's batch. On CPU
     each worker is a thread with a replica and a core of its own: small convolutions do not scale
-    over threads, batches do.
+    over threads, batches do. Matrices in ``orthogonal`` take Muon's steps, as long as AdamW's.
     """
     model.train()
-    # One fused parameter update; a checkpoint restores its moments.
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        betas=(0.9, 0.99),
-        foreach=True,
-    )
+    optimizers = _optimizers(model, recipe, list(orthogonal))
     average = {k: v.detach().clone() for k, v in model.state_dict().items()} if recipe.ema else {}
     first = 0
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         average, first = state["average"], state["step"]
     copies = _replicas(model, workers)
     parameters = [list(replica.parameters()) for replica in copies]
@@ -102,8 +110,9 @@ def train(
             return value.item()
 
         for step in range(first, recipe.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate(step)
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = recipe.rate(step)
             shares = list(pool.map(lambda worker, step=step: share(step, worker), range(workers)))
             for others in parameters[1:]:
                 for mine, theirs in zip(parameters[0], others, strict=True):
@@ -111,8 +120,9 @@ def train(
                         mine.grad.add_(theirs.grad)
                         theirs.grad = None
             nn.utils.clip_grad_norm_(parameters[0], recipe.clip_norm)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
             decay = min(recipe.ema, (step + 1) / (step + 10))
             for name, value in model.state_dict().items() if average else ():
                 if value.is_floating_point():
@@ -127,7 +137,7 @@ def train(
                     checkpoint,
                     {
                         "model": model.state_dict(),
-                        "optimizer": optimizer.state_dict(),
+                        "optimizers": [each.state_dict() for each in optimizers],
                         "average": average,
                         "step": step + 1,
                     },

@@ -1,5 +1,6 @@
 """The training loop: what a kill may not change, and what its workers may not change."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -25,8 +26,16 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def test_a_run_stopped_in_the_middle_and_resumed_ends_in_the_same_bits(tmp_path):
-    whole = train(fresh_model(), batch_loss, RECIPE, tmp_path / "whole.pt", label="whole")
+def trained(path, loss=batch_loss, *, matrices=False, **kwargs):
+    """A model after RECIPE; with ``matrices`` its 2-D weights take orthogonal steps."""
+    model = fresh_model()
+    orthogonal = [p for p in model.parameters() if matrices and p.ndim == 2]
+    return train(model, loss, RECIPE, path, label=path.stem, orthogonal=orthogonal, **kwargs)
+
+
+@pytest.mark.parametrize("matrices", [False, True])
+def test_a_run_stopped_in_the_middle_and_resumed_ends_in_the_same_bits(tmp_path, matrices):
+    whole = trained(tmp_path / "whole.pt", matrices=matrices)
 
     def dies_at_six(model, step, worker, workers):
         if step == 6:
@@ -34,16 +43,30 @@ def test_a_run_stopped_in_the_middle_and_resumed_ends_in_the_same_bits(tmp_path)
         return batch_loss(model, step, worker, workers)
 
     try:
-        train(fresh_model(), dies_at_six, RECIPE, tmp_path / "cut.pt", label="cut")
+        trained(tmp_path / "cut.pt", dies_at_six, matrices=matrices)
     except KeyboardInterrupt:
-        resumed = train(fresh_model(), batch_loss, RECIPE, tmp_path / "cut.pt", label="resumed")
+        resumed = trained(tmp_path / "cut.pt", matrices=matrices)
     assert torch.equal(weights(whole), weights(resumed))
 
 
 def test_two_workers_take_the_same_steps_as_one(tmp_path):
-    one = train(fresh_model(), batch_loss, RECIPE, tmp_path / "one.pt", label="one")
-    two = train(fresh_model(), batch_loss, RECIPE, tmp_path / "two.pt", label="two", workers=2)
+    one, two = trained(tmp_path / "one.pt"), trained(tmp_path / "two.pt", workers=2)
     torch.testing.assert_close(weights(one), weights(two), rtol=1e-4, atol=1e-5)
+
+
+def test_an_orthogonal_step_moves_a_matrix_along_every_direction_alike(tmp_path):
+    """Muon's: all singular values of a first step are near each other; AdamW's are not."""
+    before = fresh_model()[0].weight.detach()
+    recipe = Recipe(steps=1, learning_rate=1e-2, warmup=0, weight_decay=0.0)
+    spreads = []
+    for matrices in (False, True):
+        model = fresh_model()
+        orthogonal = [model[0].weight] if matrices else []
+        train(model, batch_loss, recipe, tmp_path / f"{matrices}.pt", label="step",
+              orthogonal=orthogonal)  # fmt: skip
+        values = torch.linalg.svdvals(model[0].weight.detach() - before)
+        spreads.append(values.max() / values.min())
+    assert spreads[1] < 3 < spreads[0]
 
 
 def test_the_loss_of_a_learnable_problem_falls(tmp_path):
