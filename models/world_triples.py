@@ -1,8 +1,11 @@
 """Training triples of the world: source picture, instruction, target picture.
 
 Pictures come in families: one frame of one scene, with other colours, other shapes and other
-grounds. Any two of a family that differ in one attribute are a triple, in both directions. No
-picture shows a held-out (colour, shape, ground) combination, neither as source nor as target.
+grounds. Two of a family that differ in one attribute are a triple, in each direction in which the
+source tells the answer: a new shape is turned from upright as the source's outline is, and not at
+all where that is round. How a scene has an object turned beyond what its outline shows is not to be
+seen; an editor that was asked to guess it drew blobs. No picture shows a held-out (colour, shape,
+ground) combination, neither as source nor as target.
 """
 
 from __future__ import annotations
@@ -20,11 +23,16 @@ from data.world.edits import VOCABULARY, Change
 from data.world.instruct import PHRASINGS, instruction, shows_held_out
 from data.world.render import render_frames
 from data.world.sample import draw_scene
-from data.world.scene import Scene
+from data.world.scene import Object, Scene
 from data.world.vocabulary import SIZE
 
 OTHERS = {"colour": 2, "shape": 3, "ground": 2}  # variants of a family besides its first picture
 GRID = 8  # tokens a side
+CORNERS = {
+    "triangle": 3,
+    "square": 4,
+    "star": 5,
+}  # a turn by one of them leaves the outline as it is
 _MARGIN = 7.0  # pixels around an object's radius: its tips, and half a token
 
 
@@ -39,12 +47,30 @@ class Triples:
     instructions: np.ndarray  # (T, 2) text in both phrasings
 
 
-def _change(scene: Scene, kind: str, value: str, index: int) -> Scene:
+def outline_angle(thing: Object, t: float) -> float:
+    """The least turn from upright that gives an outline, in radians; 0 for a round one."""
+    if thing.shape not in CORNERS:
+        return 0.0
+    period = 2 * np.pi / CORNERS[thing.shape]
+    turned = thing.angle + thing.spin * t
+    return turned - period * round(turned / period)
+
+
+def answers(source: Object, target: Object, t: float) -> bool:
+    """Whether an outline is turned as that of the object in whose place it stands."""
+    asked = replace(target, angle=outline_angle(source, t), spin=0.0)
+    return bool(np.isclose(outline_angle(target, t), outline_angle(asked, t), atol=1e-6))
+
+
+def _change(scene: Scene, kind: str, value: str, index: int, t: float) -> Scene:
     """The scene with one attribute set; held-out combinations and namesakes are the caller's."""
     if kind == "ground":
         return replace(scene, ground=value)
     objects = list(scene.objects)
-    objects[index] = replace(objects[index], **{kind: value})
+    thing = objects[index]
+    if kind == "shape":
+        thing = replace(thing, angle=outline_angle(thing, t) - thing.spin * t)
+    objects[index] = replace(thing, **{kind: value})
     return replace(scene, objects=tuple(objects))
 
 
@@ -54,17 +80,19 @@ def _tellable(scene: Scene) -> bool:
     return all(len({getattr(o, k) for o in things}) == len(things) for k in ("colour", "shape"))
 
 
-def _family(rng: np.random.Generator) -> tuple[int, dict[str, list[Scene]]]:
-    """The index of the object that changes, and for each kind scenes that differ in it alone."""
+def _family(rng: np.random.Generator) -> tuple[int, int, dict[str, list[Scene]]]:
+    """Which object changes, at which time, and for each kind scenes that differ in it alone."""
     scene = replace(draw_scene(rng, style="photo"), motion=None)
-    index = int(rng.integers(len(scene.objects)))
+    index, t = int(rng.integers(len(scene.objects))), int(rng.integers(scene.n_frames))
     family = {}
     for kind, count in OTHERS.items():
         values = rng.permutation(VOCABULARY[kind])
-        variants = [_change(scene, kind, str(value), index) for value in values]
-        fit = [v for v in variants if v != scene and _tellable(v) and not shows_held_out(v)]
+        old = scene.ground if kind == "ground" else getattr(scene.objects[index], kind)
+        others = [str(value) for value in values if value != old]
+        variants = [_change(scene, kind, value, index, t) for value in others]
+        fit = [v for v in variants if _tellable(v) and not shows_held_out(v)]
         family[kind] = [scene, *fit[:count]]
-    return index, family
+    return index, t, family
 
 
 def _disc(scene: Scene, index: int, t: float) -> np.ndarray:
@@ -75,8 +103,10 @@ def _disc(scene: Scene, index: int, t: float) -> np.ndarray:
     return away < radius + _MARGIN
 
 
-def _triples(family: dict[str, list[Scene]], index: int) -> Iterator[tuple[int, int, str, tuple]]:
-    """(source, target, kind, texts) of every pair; pictures count first, colours, shapes, grounds.
+def _triples(
+    family: dict[str, list[Scene]], index: int, t: float
+) -> Iterator[tuple[int, int, str, tuple]]:
+    """(source, target, kind, texts) of each pair; pictures count first, colours, shapes, grounds.
 
     The first picture belongs to every kind and stands once, at 0.
     """
@@ -86,6 +116,8 @@ def _triples(family: dict[str, list[Scene]], index: int) -> Iterator[tuple[int, 
         first += len(scenes) - 1
         for a, b in permutations(range(len(scenes)), 2):
             thing = scenes[b].objects[index]
+            if not answers(scenes[a].objects[index], thing, t):
+                continue
             value = scenes[b].ground if kind == "ground" else getattr(thing, kind)
             change = Change(**{kind: value}, object=index)
             texts = tuple(instruction(scenes[a], change, k) for k in range(2))
@@ -101,13 +133,12 @@ def world_triples(families: int, seed: int, cache: Path | None = None) -> Triple
     frames, discs, pairs, kinds, texts = [], [], [], [], []
     for number in range(families):
         rng = np.random.default_rng([seed, 3, number])
-        index, family = _family(rng)
-        t = int(rng.integers(family["colour"][0].n_frames))
+        index, t, family = _family(rng)
         first = len(frames)
         scenes = [family["colour"][0], *(s for each in family.values() for s in each[1:])]
         frames += [render_frames(scene, [t])[0] for scene in scenes]
         discs += [_disc(scene, index, t) for scene in scenes]
-        for a, b, kind, both in _triples(family, index):
+        for a, b, kind, both in _triples(family, index, t):
             pairs.append((first + a, first + b))
             kinds.append(list(PHRASINGS).index(kind))
             texts.append(both)

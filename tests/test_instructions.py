@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +29,15 @@ from data.world.instruct import (
 )
 from data.world.instructions import InstructionsManifest
 from data.world.make_instructions import make_instructions
+from data.world.render import render_truth
 from data.world.scene import Object, Scene
 from experiments.catalogue import project_catalogue
 from experiments.planner import make_plan
 from methods.backbones.step1x.world_encoder import WorldConditionEncoder, glances
 from models.step1x_editor import AXES, Editor
-from models.train_step1x import examples, times
+from models.train_step1x import SHARES, chances, examples, times
 from models.training import generator
-from models.world_triples import world_triples
+from models.world_triples import answers, outline_angle, world_triples
 
 SCENE = Scene("grass", (Object("red", "circle", 20, 30, 9), Object("blue", "star", 45, 30, 9)))
 EXPERIMENT = """\
@@ -182,6 +184,50 @@ def test_pictures_of_a_triple_differ_and_share_what_is_not_asked(triples):
             assert (differs & far).sum() < 0.02 * differs.sum()
 
 
+@pytest.mark.parametrize("shape", ["circle", "ring", "square", "triangle", "star"])
+def test_an_outline_turned_back_to_its_least_angle_is_the_same_outline(shape):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        thing = Object("red", shape, 32, 32, 12, angle=rng.uniform(-9, 9), spin=rng.uniform(-1, 1))
+        least = replace(thing, angle=outline_angle(thing, 3.0), spin=0.0)
+        assert abs(least.angle) <= np.pi / 3 + 1e-9
+        masks = [
+            render_truth(Scene("snow", (replace(each, angle=angle, spin=0.0),), n_frames=1)).masks
+            for each, angle in ((thing, thing.angle + 3 * thing.spin), (least, least.angle))
+        ]
+        assert (masks[0] != masks[1]).sum() <= 2  # pixels that an edge runs through
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "told"),
+    [
+        (("square", 20), ("star", 20), True),
+        (("square", 110), ("star", 20), True),  # a square at 110 degrees looks as one at 20
+        (("square", 110), ("star", 110), False),
+        (("triangle", 50), ("square", -40), True),  # the same outline as at 50
+        (("circle", 30), ("star", 30), False),  # not to be seen
+        (("circle", 30), ("star", 72), True),  # upright
+        (("star", 30), ("ring", 0), True),
+    ],
+)
+def test_a_new_shape_is_turned_as_the_source_shows(source, target, told):
+    pair = [
+        Object("red", shape, 32, 32, 12, angle=np.deg2rad(angle))
+        for shape, angle in (source, target)
+    ]
+    assert answers(*pair, t=0.0) == told
+
+
+def test_equal_pictures_told_the_same_have_equal_targets(triples):
+    """So that nothing is left to guess: one answer to each picture and sentence."""
+    asked = {}
+    for (source, target), texts in zip(triples.pairs, triples.instructions, strict=True):
+        key = (triples.frames[source].tobytes(), texts[0])
+        assert (asked.setdefault(key, triples.frames[target].tobytes())) == (
+            triples.frames[target].tobytes()
+        )
+
+
 def test_training_pictures_show_no_held_out_combination(triples):
     """A few pictures, read back from pixels."""
     shown = [analyse(frame) for frame in triples.frames[::32]]
@@ -193,6 +239,15 @@ def test_training_pictures_show_no_held_out_combination(triples):
 
 def test_every_instruction_of_training_is_of_the_grammar(triples):
     assert set(triples.instructions.ravel()) <= set(all_instructions())
+
+
+def test_new_shapes_with_corners_are_drawn_most(triples):
+    """Triples are drawn as often as the recipe says, however many there are of each."""
+    chance = chances(triples)
+    torch.testing.assert_close(chance.sum(), torch.tensor(1.0))
+    new = np.array([str(texts[0]).split()[-1] for texts in triples.instructions])
+    cornered = torch.from_numpy(np.isin(new, ["square", "triangle", "star"]))
+    assert chance[cornered].sum().item() == pytest.approx(SHARES["cornered"], abs=1e-4)
 
 
 def test_times_cover_the_flow_and_lean_towards_noise():
