@@ -93,12 +93,16 @@ def handed_over(arguments: Sequence[str]) -> int | None:
 
 def serve(listener: socket.socket, code: str, modules: Sequence[str]) -> socket.socket | None:
     """Fork for every job until whoever started this is gone. In a fork: the link to its job."""
+    from experiments.resident import held_pages, hold_pages
+
     if not _load(modules, code):
         return None
+    pages = held_pages()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for forks that have ended
     while sys.stdin not in select.select([sys.stdin, listener], [], [])[0]:
         link, _ = listener.accept()
         if not os.fork():
+            hold_pages(pages)
             return link
         link.close()
     return None

@@ -142,6 +142,16 @@ def test_jobs_run_by_themselves_once_the_warm_process_is_killed(
     assert process.wait(30) == 0  # a fork does not end with the process that it came from
 
 
+def test_a_fork_holds_as_much_memory_as_the_process_that_it_came_from(
+    server: subprocess.Popen[bytes], full: Full
+) -> None:
+    job("list", stdout=full.writing)
+    assert soon(lambda: len(forks(server)) == 1)
+    held = psutil.Process(server.pid).memory_info().shared
+    assert soon(lambda: forks(server)[0].memory_info().shared > 0.95 * held)
+    full.read()
+
+
 def test_it_ends_with_whoever_started_it_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
         "import os, signal; from experiments import warm\n"
