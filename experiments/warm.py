@@ -14,6 +14,7 @@ and no operation of torch has been done, so that a fork computes what a new proc
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -120,11 +121,14 @@ def _load(modules: Sequence[str], code: str) -> bool:
     from experiments.catalogue import project_catalogue
     from experiments.code_digest import modules_used
 
+    gc.disable()
     for name in modules_used(modules, PROJECT, follow_into=("metrics",)):
         importlib.import_module(name)
     for name in ("experiments.command_line", "experiments.runner", "experiments.score"):
         importlib.import_module(name)
     project_catalogue()
+    gc.freeze()  # or the first collection in every fork would copy the pages of all that is loaded
+    gc.enable()
     return code_of(modules) == code and len(list(TASKS.iterdir())) == 1
 
 
