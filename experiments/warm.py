@@ -45,26 +45,31 @@ def start(modules: Iterable[str], code: str) -> subprocess.Popen[bytes] | None:
     It loads project ``modules`` and serves nobody unless they have the digest ``code``, which the
     caller planned with. It ends when the caller does, or drops what is returned.
     """
+    os.environ.pop(VARIABLE, None)  # of a run that this one is a job of
     if not TASKS.is_dir():  # a system on which nobody can tell whether threads run
         return None
-    path = Path(tempfile.mkdtemp(prefix="crossframe-")) / "warm"
-    with socket.socket(socket.AF_UNIX) as listener:
-        try:
+    try:
+        path = Path(tempfile.mkdtemp(prefix="crossframe-")) / "warm"
+        with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
-        except OSError:  # a temporary folder with too long a name, or one that holds no sockets
-            path.parent.rmdir()
-            return None
-        listener.listen()  # jobs that are early wait, no longer than an import of their own takes
-        command = [sys.executable, "-m", "experiments.warm", str(path), str(listener.fileno())]
-        os.environ[VARIABLE] = str(path)
-        return subprocess.Popen(
-            [*command, code, *modules],
-            env=os.environ | THREADS,
-            pass_fds=[listener.fileno()],
-            stdin=subprocess.PIPE,  # never written to: it closes with its last holder, this process
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,  # a job that cannot import says so itself
-        )
+            listener.listen()  # jobs that are early wait, no longer than they would import
+            return _started(path, listener, [code, *modules])
+    except OSError:  # say, a temporary folder that is full or has too long a name for a socket
+        return None
+
+
+def _started(path: Path, listener: socket.socket, rest: list[str]) -> subprocess.Popen[bytes]:
+    number = listener.fileno()
+    started = subprocess.Popen(
+        [sys.executable, "-m", "experiments.warm", str(path), str(number), *rest],
+        env=os.environ | THREADS,
+        pass_fds=[number],
+        stdin=subprocess.PIPE,  # never written to: it closes with its last holder, this process
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,  # a job that cannot import says so itself
+    )
+    os.environ[VARIABLE] = str(path)
+    return started
 
 
 def handed_over(arguments: Sequence[str]) -> int | None:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from experiments import warm
+from tests.test_workflow import EXPERIMENT
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = ["methods.source"]  # loads no torch
@@ -182,3 +183,33 @@ def test_it_serves_no_other_code(
 
 def test_a_job_with_more_threads_runs_by_itself(server: subprocess.Popen[bytes]) -> None:
     assert warm.handed_over(["score", "quickstart", "--threads", "2"]) is None
+
+
+@pytest.mark.slow
+def test_a_runs_jobs_are_forks_and_nobody_is_left_after_it(
+    tmp_path: Path, miniature_backbone: str
+) -> None:
+    (tmp_path / "experiments").mkdir()
+    text = EXPERIMENT.format(backbone=miniature_backbone)
+    (tmp_path / "experiments" / "smallest-sweep.yaml").write_text(text)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    profile = ["--workflow-profile", str(ROOT / "profiles" / "default")]
+    run = subprocess.Popen(
+        [*command, *profile, "--cores", "2", "--", "smallest-sweep"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    warm_ones, seen = {}, set()
+    while run.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(run.pid).children():
+                if "experiments.warm" in child.cmdline():
+                    warm_ones[child.pid] = child
+                    seen |= {fork.pid for fork in child.children()}
+        time.sleep(0.05)
+    assert run.returncode == 0
+    assert len(warm_ones) == 1
+    assert len(seen) >= 4  # shards, scores, table and report, some perhaps too quick to be seen
+    assert soon(lambda: not any(process.is_running() for process in warm_ones.values()))
