@@ -27,6 +27,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
@@ -69,6 +70,7 @@ def _started(path: Path, listener: socket.socket, rest: list[str]) -> subprocess
         stderr=subprocess.DEVNULL,  # a job that cannot import says so itself
     )
     os.environ[VARIABLE] = str(path)
+    weakref.finalize(started, shutil.rmtree, path.parent, ignore_errors=True)  # if it is killed
     return started
 
 
