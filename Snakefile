@@ -43,6 +43,12 @@ wildcard_constraints:
     unknown="[^/.]+",
 
 
+# While data is prepared, the other cores load what the jobs will need.
+onstart:
+    if workflow.local_exec:
+        WANTED.warm_up()
+
+
 localrules:
     help,
 

@@ -17,8 +17,8 @@ from experiments.schema import Experiment
 from experiments.trie import Family, families
 
 # Unless an experiment says so: most cells of a job, network evaluations that fill one, and jobs
-# above which both are doubled. `python -m experiments simulate` tells why. A job's imports take as
-# long as some 500 evaluations of the embedded model.
+# above which both are doubled. `python -m experiments simulate` tells why. Where a job
+# imports its libraries itself, that takes as long as some 500 evaluations of the embedded model.
 SHARD_SIZE = 64
 SHARD_EVALUATIONS = 12_000
 MOST_SHARDS = 512

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from data.errors import UserError
+from experiments import warm
 from experiments.catalogue import Catalogue, project_catalogue
 from experiments.commands import Desk
 from experiments.devices import ALLOTTED, AUTO, on_gpus, resolve
@@ -50,6 +51,7 @@ class Wanted:
         self.devices = ",".join(map(str, devices)) if isinstance(devices, list) else str(devices)
         self._desk: Desk | None = None
         self._known: dict[str, Tickets] = {}
+        self._warm: Any = None  # ends when this does
 
     @cached_property
     def slots(self) -> dict[str, int]:
@@ -92,6 +94,18 @@ class Wanted:
                 found.drop_stale()
             self._known[name] = Tickets(found, self.past, partial(self._places, found))
         return self._known[name]
+
+    def warm_up(self) -> None:
+        """Let a process beside this one load what the jobs to come need, once for all of them.
+
+        Not where GPUs do the work: CUDA does not survive a fork.
+        """
+        if self._desk is None or self.slots:
+            return
+        catalogue, targets = self._desk.catalogue, [t.targets for t in self._known.values()]
+        modules = sorted({name for t in targets for name in t.modules_to_come(catalogue)})
+        if modules:
+            self._warm = warm.start(modules, warm.code_of(modules))
 
     def of_experiment(self, name: str) -> Callable[[Wildcards], list[str]]:
         """Input function of an experiment's own target: report and verdict."""

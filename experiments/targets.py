@@ -16,7 +16,7 @@ from pathlib import Path
 from experiments.atomic import digest, read_sealed
 from experiments.catalogue import Catalogue
 from experiments.code_digest import PROJECT, code_digest
-from experiments.planner import Plan, Shard
+from experiments.planner import Plan, Shard, modules_of
 from experiments.score import Batch, batches, fingerprints, scored
 from experiments.seen import Seen
 from experiments.store import FRAMES, OK, RECORD, SCORES, Store
@@ -70,6 +70,20 @@ class Targets:
     def verdict(self) -> Path:
         """Exists when no cell failed, or failures are allowed."""
         return self.store.root / "verdicts" / f"{self.plan.name}-{self.id}.json"
+
+    def modules_to_come(self, catalogue: Catalogue) -> list[str]:
+        """The modules of methods that are still to be run and of metrics that are to score."""
+        shards = zip(self.plan.shards, self.shard_manifests(), strict=True)
+        methods = {
+            cell.method.name: cell.method
+            for shard, manifest in shards
+            if not manifest.exists()
+            for cell in shard.cells
+        }
+        found = {name for method in methods.values() for name in modules_of(method, catalogue)}
+        if not all(manifest.exists() for manifest in self.score_manifests()):
+            found |= {type(catalogue.metric(recipe)).__module__ for recipe in self.marks}
+        return sorted(found)
 
     def drop_stale(self) -> None:
         """Remove manifests that promise what is not in the store; others may be doing the same."""

@@ -82,5 +82,6 @@ def _encode(frames: np.ndarray, columns: int) -> bytes:
         y, x = divmod(index, columns)
         sheet[y * h : (y + 1) * h, x * w : (x + 1) * w] = frame
     out = io.BytesIO()
-    Image.fromarray(sheet).save(out, "WEBP", lossless=True, quality=60, method=4)
+    # More effort takes thrice as long and saves a twenty-fifth of the bytes.
+    Image.fromarray(sheet).save(out, "WEBP", lossless=True, quality=30, method=3)
     return out.getvalue()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import UserError
-from experiments.__main__ import main
+from experiments.command_line import main
 from experiments.validate import check
 from tests.fakes import EXPERIMENT, fake_catalogue, write_experiment
 

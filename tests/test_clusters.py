@@ -9,8 +9,8 @@ import pytest
 
 from data.errors import UserError
 from experiments import devices, gpus
-from experiments.__main__ import main
 from experiments.atomic import read_sealed, write_sealed
+from experiments.command_line import main
 from experiments.gpus import Gpu
 from experiments.needs import MARGIN, START, UNKNOWN_MINUTES, Past
 from experiments.packing import MOST_SHARDS, SHARD_SIZE

@@ -13,7 +13,7 @@ import pytest
 
 from data.errors import UserError
 from experiments import devices, gpus, shard_command
-from experiments.__main__ import main
+from experiments.command_line import main
 from experiments.devices import held, resolve
 from experiments.gpus import Gpu
 from experiments.planner import make_plan

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from experiments.__main__ import main
 from experiments.atomic import DiskFull, read_sealed, write_atomic, write_sealed
 from experiments.collect import COUNTS, SECONDS, table, write_table
+from experiments.command_line import main
 from experiments.planner import Plan, make_plan
 from experiments.runner import ShardRunner
 from experiments.snake import Wanted
@@ -106,7 +106,7 @@ SMALL_DISK = """
 mount -t tmpfs -o size={size} none "$1" && exec "$2" -c '
 import sys
 from pathlib import Path
-from experiments.__main__ import main
+from experiments.command_line import main
 from experiments.planner import make_plan
 from tests.fakes import fake_catalogue
 root, path = sys.argv[1:]

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.__main__ import main
 from experiments.atomic import read_sealed, write_sealed
 from experiments.collect import COUNTS, SECONDS, table
+from experiments.command_line import main
 from experiments.planner import Plan, make_plan
 from experiments.runner import ShardRunner
 from experiments.store import Store

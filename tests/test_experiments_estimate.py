@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from experiments import estimate as estimates
-from experiments.__main__ import main
 from experiments.atomic import read_sealed, write_sealed
+from experiments.command_line import main
 from experiments.estimate import estimate
 from experiments.gpus import Gpu
 from experiments.planner import Plan, make_plan
@@ -87,7 +87,7 @@ def test_the_project_s_experiments_are_planned_without_torch(tmp_path: Path) -> 
         "        if name.partition('.')[0] == 'torch': raise ImportError(name)\n"
         "sys.meta_path.insert(0, NoTorch())\n"
         "from pathlib import Path\n"
-        "from experiments.__main__ import main\n"
+        "from experiments.command_line import main\n"
         "names = sorted(path.stem for path in Path('experiments').glob('*.yaml'))\n"
         "status = [main(['--results', sys.argv[1], 'plan', name]) for name in names]\n"
         "sys.exit(any(status))\n"
@@ -112,7 +112,7 @@ def test_ten_thousand_cells_are_planned_in_seconds(tmp_path: Path) -> None:
     code = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from experiments.__main__ import main\n"
+        "from experiments.command_line import main\n"
         "from tests.fakes import fake_catalogue\n"
         "main(['--results', sys.argv[2], 'plan', sys.argv[1]], fake_catalogue())\n"
         # Not getrusage's peak: a child inherits it from the process that started it.

@@ -45,7 +45,7 @@ def test_folder_imports_only_what_lies_below_it(folder: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("module", ["experiments.__main__", "experiments.snake"])
+@pytest.mark.parametrize("module", ["experiments.command_line", "experiments.snake"])
 def test_planning_loads_no_torch(module: str) -> None:
     """Neither at import nor when methods, datasets and backbones are listed."""
     import subprocess

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from data.errors import UserError
-from experiments.__main__ import main
 from experiments.atomic import DiskFull, read_sealed, write_sealed
+from experiments.command_line import main
 from experiments.planner import Plan, make_plan
 from experiments.runner import ShardRunner
 from experiments.score import run_batch

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.__main__ import main
+from experiments.command_line import main
 from experiments.planner import Plan, make_plan
 from experiments.rates import Rates, recorded
 from experiments.runner import ShardRunner

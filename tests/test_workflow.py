@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -138,6 +139,18 @@ def test_wrong_input_ends_before_any_job(
     assert said in run.stderr
     assert "Traceback" not in run.stdout + run.stderr
     assert {path.name for path in tmp_path.iterdir()} <= {"experiments", ".snakemake"}
+
+
+def test_data_comes_before_shards_and_shards_before_scores(finished: Path, tmp_path: Path) -> None:
+    """Or with many threads to ask for it would wait while every free core goes to a shard."""
+    shutil.copytree(finished / "experiments", tmp_path / "experiments")
+    index = "data/prepared/world/index.json"
+    run = snakemake(tmp_path, "--dry-run", "--", "smallest-sweep", index)
+    assert run.returncode == 0, run.stdout + run.stderr
+    jobs = re.findall(r"^rule (\w+):\n((?: .*\n)+)", run.stdout + run.stderr, re.MULTILINE)
+    said = {rule: re.search(r"priority: (\d+)", about) for rule, about in jobs}
+    priorities = {rule: int(found[1]) if found else 0 for rule, found in said.items()}
+    assert priorities["prepare"] > priorities["shard"] > priorities["score"]
 
 
 def test_a_call_without_target_lists_the_experiments(finished: Path) -> None:

@@ -13,9 +13,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.__main__ import main
 from experiments.atomic import read_sealed, write_sealed
 from experiments.code_digest import PROJECT
+from experiments.command_line import main
 from experiments.planner import Plan, make_plan
 from experiments.runner import ShardRunner
 from experiments.score import run_batch
