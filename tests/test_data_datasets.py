@@ -170,6 +170,7 @@ def test_a_clip_made_here_has_the_committed_bytes(name):
     [
         "footage",
         "layouts",
+        "layouts-round",
         "layouts-tuning",
         "portraits",
         pytest.param("world", marks=pytest.mark.slow),

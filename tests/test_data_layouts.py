@@ -77,16 +77,16 @@ def test_a_layout_survives_the_prepared_file(tmp_path: Path) -> None:
 
 
 def test_boxes_name_the_edit_and_the_guided_cell_alone(tmp_path: Path) -> None:
-    """Plain sampling reads no boxes: four layouts of a caption are one image, scored four times."""
+    """Plain sampling reads no boxes: six layouts of a caption are one image, scored six times."""
     summary = load_dataset("layouts").summary("red-circle-blue-star-grass")
-    assert len(set(summary.edit_digests.values())) == 4
+    assert len(set(summary.edit_digests.values())) == 6
     assert len({edit.prompt for edit in summary.edits.values()}) == 1
     path = tmp_path / "small.yaml"
     path.write_text(EXPERIMENT.format(dataset="layouts"))
     plan = make_plan(path, project_catalogue())
     names = [cell.method.name for cell in plan.cells.values()]
-    assert names.count("text-to-image") == 1 and names.count("layout-guidance") == 4
-    assert len(plan.rows) == 8
+    assert names.count("text-to-image") == 1 and names.count("layout-guidance") == 6
+    assert len(plan.rows) == 12
 
 
 def test_a_method_that_needs_a_layout_is_refused_an_edit_without(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -81,11 +82,11 @@ def test_the_share_of_attention_inside_the_boxes_by_hand() -> None:
 
 
 def test_the_layout_experiment_is_planned_to_take_minutes() -> None:
-    """About four at 64 network evaluations a second; baselines share images among layouts."""
+    """About nine at 64 network evaluations a second; baselines share images among layouts."""
     plan = make_plan(LAYOUT, project_catalogue())
     names = [cell.method.name for cell in plan.cells.values()]
-    assert names.count("text-to-image") == 12 * 4
-    assert 180 * 64 < plan.shared() < 300 * 64
+    assert names.count("text-to-image") == (24 + 8 + 5 + 4) * 4
+    assert 480 * 64 < plan.shared() < 600 * 64
     labels = {request.label for request, _ in plan.rows}
     assert {"text-to-image", "attend-and-excite", "layout-guidance", "ablation"} < labels
     for axis in ("loss_scale", "max_index_step", "guidance_scale"):
@@ -95,14 +96,15 @@ def test_the_layout_experiment_is_planned_to_take_minutes() -> None:
 
 def test_settings_are_chosen_on_captions_that_are_not_tested() -> None:
     """By the objects that they name, in whatever order and on whatever ground."""
-    named = []
-    for name in ("layouts", "layouts-tuning"):
+    named = {}
+    for name in ("layouts", "layouts-round", "layouts-tuning"):
         dataset = load_dataset(name)
         edits = [edit for c in dataset.clip_ids for edit in dataset.summary(c).edits.values()]
-        named.append({frozenset(region.phrase for region in edit.layout) for edit in edits})
-    assert named[0] and named[1] and not named[0] & named[1]
+        named[name] = {frozenset(region.phrase for region in edit.layout) for edit in edits}
+    assert all(named.values())
+    assert not any(one & other for one, other in combinations(named.values(), 2))
     tested, tuned = (
         {request.clip.dataset for request, _ in make_plan(spec, project_catalogue()).rows}
         for spec in (LAYOUT, LAYOUT.with_name("layout-tuning.yaml"))
     )
-    assert (tested, tuned) == ({"layouts"}, {"layouts-tuning"})
+    assert (tested, tuned) == ({"layouts", "layouts-round"}, {"layouts-tuning"})
