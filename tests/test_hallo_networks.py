@@ -263,10 +263,13 @@ def test_training_reaches_every_weight_that_the_released_branch_uses() -> None:
         referenced=[True, True],
     )
     out.square().mean().backward()
+    # The middle has one cell here: which key its query meets is no choice, and rounding alone, on
+    # some machines, gives it a gradient.
+    no_choice = re.compile(r"mid_block\..*attn1\.to_[qk]\.")
     unused = {
         re.match(r".*?(attentions|motion_modules)\.\d", name)[0]
         for name, parameter in net.named_parameters()
-        if parameter.grad is None or not parameter.grad.any()
+        if (parameter.grad is None or not parameter.grad.any()) and not no_choice.search(name)
     }
     assert unused == {
         "denoising_unet.down_blocks.3.motion_modules.0",

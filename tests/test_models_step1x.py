@@ -80,6 +80,10 @@ def test_the_card_is_of_two_hundred_triples():
     assert card("attribute asked for")["n"] >= 200
 
 
+def test_of_the_attributes_asked_for_eighty_five_in_a_hundred_are_there():
+    assert card("attribute asked for")["value"] >= 0.85
+
+
 def test_outside_the_object_twenty_four_decibels_are_kept():
     assert card("PSNR outside the object")["value"] >= 24
 
