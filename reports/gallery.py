@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from data.instructed import instruction_of
 from data.speech import Audio, audio_of
 from experiments.cost_names import COSTS
 from reports.cards import Catalogue
@@ -71,7 +72,7 @@ def _clips(table: pd.DataFrame) -> list[tuple[str, str]]:
 def _clip(
     results: Results, catalogue: Catalogue, media: Media, dataset: str, name: str
 ) -> dict[str, Any]:
-    """A clip's source and, per edit that was asked, its prompt and oracle."""
+    """A clip's source and, per edit that was asked, what it says and its oracle."""
     asked = results.table[(results.table["dataset"] == dataset) & (results.table["clip"] == name)]
     clip = catalogue.clip(dataset, name)
     n_frames = int(asked["n_frames"].dropna().max()) if asked["n_frames"].notna().any() else None
@@ -85,6 +86,7 @@ def _clip(
                 "id": edit_id,
                 "kind": edit.kind,
                 "prompt": edit.prompt,
+                "instruction": instruction_of(edit),
                 "oracle": oracle,
                 "sound": sound,
             }

@@ -17,6 +17,7 @@ import yaml
 from scipy import ndimage
 
 from data.clip import Clip, Edit
+from data.instructed import InstructedEdit
 from data.world.grammar import caption
 from data.world.render import render_frames
 from data.world.sample import draw_scene
@@ -56,6 +57,8 @@ def world_clip(dataset: str, name: str) -> Clip:
         key: Edit(key, key, caption(target), oracle=render_frames(target))
         for key, target in scenes.items()
     }
+    told = f"turn the ground to {scenes['ground'].ground}"
+    edits["ground"] = InstructedEdit(**vars(edits["ground"]), instruction=told)
     if dataset != "world":
         edits = {}
     return Clip(name, dataset, render_frames(scene), caption(scene), edits=edits)

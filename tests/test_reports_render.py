@@ -117,6 +117,15 @@ def test_source_and_oracle_are_cut_to_the_frames_used(gallery: dict) -> None:
         assert gallery["media"][key]["shape"][0] == 3
 
 
+def test_what_an_edit_was_asked_for_by_stands_beside_it(gallery: dict) -> None:
+    for clip in (clip for clip in gallery["clips"] if clip["key"].startswith("world/")):
+        known = world_clip("world", clip["key"].partition("/")[2]).edits
+        for edit in clip["edits"]:
+            assert edit["prompt"] == known[edit["id"]].prompt
+            assert edit["instruction"] == getattr(known[edit["id"]], "instruction", "")
+        assert any(edit["instruction"] for edit in clip["edits"])
+
+
 def test_equal_frames_are_stored_once(gallery: dict) -> None:
     controls = [c["media"] for c in gallery["cells"] if c["row"] == "source"]
     sources = {clip["source"] for clip in gallery["clips"]}

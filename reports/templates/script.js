@@ -143,7 +143,8 @@ function build() {
   const values = pairs.flatMap(([, cell]) => (cell && metric && cell.scores[metric.recipe] ? cell.scores[metric.recipe][1] : [])).filter((value) => value !== null);
   const range = [Math.min(...values), Math.max(...values)];
   const reference = (name) => (pairs.find(([row]) => row.method === name) || [null, undefined])[1];
-  byId("prompts").replaceChildren(element("span", { class: "dim" }, "Source: "), clip.prompt, ...(edit.id ? [element("span", { class: "dim" }, " · Target: "), edit.prompt] : []));
+  const said = [["Source", clip.prompt], ["Instruction", edit.instruction], ["Target", edit.id && edit.prompt]].filter(([, text]) => text);
+  byId("prompts").replaceChildren(...said.flatMap(([name, text], k) => [element("span", { class: "dim" }, `${k ? " · " : ""}${name}: `), text]));
   screens = [];
   const figures = [player("Source", "", clip.source, reference("source"), metric, range, clip)];
   if (edit.oracle) figures.push(player("Oracle", "the true answer", edit.oracle, reference("oracle"), metric, range, clip));
@@ -229,7 +230,7 @@ function caseCard(cell, metric) {
   return element("figure", { class: "case" },
     element("div", { class: "pair" }, picture(clip.source, "source"), picture(cell.media, row.title), picture(edit.oracle, "oracle")),
     element("p", {}, element("b", {}, write(cell.scores[metric.recipe][0], metric)), ` ${name}, seed ${cell.seed}`),
-    element("p", { class: "dim" }, edit.prompt), open);
+    element("p", { class: "dim" }, edit.instruction || edit.prompt), open);
 }
 function buildExtremes() {
   const metric = metricOf.get(extreme.metric.value);
