@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -121,6 +124,20 @@ def test_a_fork_ends_with_its_job(server: subprocess.Popen[bytes], full: Full) -
     process.kill()
     assert soon(lambda: not forks(server))
     assert server.poll() is None
+
+
+def test_a_fork_ends_with_a_job_that_has_not_read_what_it_was_told(
+    server: subprocess.Popen[bytes], full: Full
+) -> None:
+    """A socket that is closed on unread words is reset, which is another end than a quiet one."""
+    told = {"here": warm.HERE, "arguments": ["list"], "cwd": str(ROOT), "env": dict(os.environ)}
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(os.environ[warm.VARIABLE])
+        socket.send_fds(link, [b"\n"], [0, full.writing, 2])
+        link.sendall(json.dumps(told).encode() + b"\n")
+        assert select.select([link], [], [], 60)[0]  # it says that it has taken the job
+        time.sleep(0.5)  # and listens for the job's end
+    assert soon(lambda: not forks(server))
 
 
 def test_a_job_fails_when_its_fork_is_killed(server: subprocess.Popen[bytes], full: Full) -> None:
