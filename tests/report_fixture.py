@@ -57,11 +57,17 @@ def world_clip(dataset: str, name: str) -> Clip:
         key: Edit(key, key, caption(target), oracle=render_frames(target))
         for key, target in scenes.items()
     }
-    told = f"turn the ground to {scenes['ground'].ground}"
-    edits["ground"] = InstructedEdit(**vars(edits["ground"]), instruction=told)
     if dataset != "world":
         edits = {}
     return Clip(name, dataset, render_frames(scene), caption(scene), edits=edits)
+
+
+def instructed(clip: Clip) -> Clip:
+    """The clip with the edit of its ground asked for by a sentence too."""
+    if "ground" not in clip.edits:
+        return clip
+    edit = InstructedEdit(**vars(clip.edits["ground"]), instruction="turn the ground to another")
+    return replace(clip, edits=clip.edits | {"ground": edit})
 
 
 class FixtureCatalogue(Catalogue):
@@ -92,7 +98,7 @@ class FixtureCatalogue(Catalogue):
         )  # fmt: skip
 
     def clip(self, dataset: str, clip: str) -> Clip:
-        return world_clip(dataset, clip)
+        return instructed(world_clip(dataset, clip))
 
     def clip_digest(self, dataset: str, clip: str) -> str:
         return hashlib.sha256(world_clip(dataset, clip).frames.tobytes()).hexdigest()

@@ -20,7 +20,7 @@ from reports.__main__ import main
 from reports.render import render
 from reports.templating import TEMPLATES
 from reports.version import appearing, commit
-from tests.report_fixture import EDITS, HOSTILE, FixtureCatalogue, fabricate, world_clip
+from tests.report_fixture import EDITS, HOSTILE, FixtureCatalogue, fabricate, instructed, world_clip
 
 
 class Page(HTMLParser):
@@ -119,7 +119,7 @@ def test_source_and_oracle_are_cut_to_the_frames_used(gallery: dict) -> None:
 
 def test_what_an_edit_was_asked_for_by_stands_beside_it(gallery: dict) -> None:
     for clip in (clip for clip in gallery["clips"] if clip["key"].startswith("world/")):
-        known = world_clip("world", clip["key"].partition("/")[2]).edits
+        known = instructed(world_clip("world", clip["key"].partition("/")[2])).edits
         for edit in clip["edits"]:
             assert edit["prompt"] == known[edit["id"]].prompt
             assert edit["instruction"] == getattr(known[edit["id"]], "instruction", "")
