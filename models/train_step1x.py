@@ -25,13 +25,12 @@ from methods.backbones.step1x.world_encoder import WorldConditionEncoder, glance
 from models.step1x_editor import Editor
 from models.training import Recipe, generator, train
 from models.world_images import to_tensor
-from models.world_triples import Triples, world_triples
+from models.world_triples import CORNERS, Triples, world_triples
 
 # Objects cover a fifth of a picture and are what most instructions are about; of these, a new
-# shape with corners, whose angle has to be chosen, is what takes longest to learn.
+# shape with corners is what takes longest to learn.
 OBJECT_FOCUS = 4.0
 KEPT, DROPPED = 0.06, 0.1  # shares of samples told to keep the picture, and told nothing
-ROUND = ("circle", "ring")
 SHARES = {"colour": 0.07, "round": 0.12, "cornered": 0.74, "ground": 0.07}
 # Times: logit-normal, moved towards noise as the schedule of 64 tokens is; what is drawn is
 # settled there.
@@ -71,7 +70,7 @@ def chances(triples: Triples) -> Tensor:
     asked = [list(PHRASINGS)[kind] for kind in triples.kinds]
     new = [str(texts[0]).split()[-1] for texts in triples.instructions]
     groups = [
-        kind if kind != "shape" else "round" if name in ROUND else "cornered"
+        kind if kind != "shape" else "cornered" if name in CORNERS else "round"
         for kind, name in zip(asked, new, strict=True)
     ]
     counts = Counter(groups)

@@ -28,11 +28,7 @@ from data.world.vocabulary import SIZE
 
 OTHERS = {"colour": 2, "shape": 3, "ground": 2}  # variants of a family besides its first picture
 GRID = 8  # tokens a side
-CORNERS = {
-    "triangle": 3,
-    "square": 4,
-    "star": 5,
-}  # a turn by one of them leaves the outline as it is
+CORNERS = {"triangle": 3, "square": 4, "star": 5}  # turned by one, an outline is as it was
 _MARGIN = 7.0  # pixels around an object's radius: its tips, and half a token
 
 
